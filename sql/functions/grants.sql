@@ -1,0 +1,135 @@
+-- Least privilege, for roles that the installation makes itself (roles belong to the cluster, not to a migration).
+
+create or replace function outbox.grant_functions(role_name name, signatures text[]) returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_signature text;
+begin
+  execute format('grant usage on schema outbox to %I', role_name);
+  foreach v_signature in array signatures loop
+    execute format('grant execute on function outbox.%s to %I', v_signature, role_name);
+  end loop;
+end
+$$;
+revoke all on function outbox.grant_functions(name, text[]) from public;
+comment on function outbox.grant_functions(name, text[]) is 'Lets a role call these functions of the schema.';
+
+create or replace function outbox.grant_producer(role_name name) returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform outbox.grant_functions(role_name, '{uuid_v7()}');
+  execute format(
+    'grant insert (topic, payload, tenant_id, key, headers, traceparent, dedupe_key, deliver_after, occurred_at) on outbox.events to %I',
+    role_name);
+end
+$$;
+revoke all on function outbox.grant_producer(name) from public;
+comment on function outbox.grant_producer(name) is 'A producer may insert events, and nothing else: not even read them.';
+
+create or replace function outbox.grant_inspector(role_name name) returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform outbox.grant_functions(role_name, '{worker_lease(),pending_deliveries(),event_timeline(uuid)}');
+  execute format(
+    'grant select (id, seq, topic, tenant_id, key, occurred_at, created_at, deliver_after, dedupe_key, traceparent) on outbox.events to %I',
+    role_name);
+  execute format(
+    'grant select (id, tenant_id, name, type, version, disabled_at, disabled_reason, deleted_at, created_at, updated_at, checked_version, problem, policy) on outbox.destinations to %I',
+    role_name);
+  execute format(
+    'grant select (event_id, subscription_id, number, late, outcome, code, started_at, duration_ms, trigger, requested_by, worker_id, destination_id, error) on outbox.attempts to %I',
+    role_name);
+  execute format(
+    'grant select on outbox.deliveries, outbox.deferred_events, outbox.destination_types, outbox.destination_health, outbox.workers, outbox.instance, outbox.audit_log, outbox.pending, outbox.dead_letters, outbox.destination_status, outbox.lag to %I',
+    role_name);
+  execute format('grant select (id, destination_id, tenant_id, enabled, topics, created_at, updated_at) on outbox.subscriptions to %I', role_name);
+end
+$$;
+revoke all on function outbox.grant_inspector(name) from public;
+comment on function outbox.grant_inspector(name) is
+  'An inspector may read how things stand: no payloads, no headers, no config, no filters, no secrets.';
+
+create or replace function outbox.grant_operator(role_name name) returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform outbox.grant_inspector(role_name);
+  execute format('grant select on outbox.destinations, outbox.subscriptions to %I', role_name);
+  perform outbox.grant_functions(role_name, array[
+    'create_destination(text, jsonb, jsonb, text[], jsonb, text, text, jsonb, text)',
+    'update_destination(uuid, jsonb, jsonb, text, jsonb, text)',
+    'delete_destination(uuid, text)',
+    'enable_destination(uuid, text)',
+    'disable_destination(uuid, text, text)',
+    'rotate_secret(uuid, interval, text, text, text)',
+    'create_subscription(uuid, text[], jsonb, text)',
+    'update_subscription(uuid, text[], jsonb, boolean, text)',
+    'delete_subscription(uuid, text)',
+    'redrive(uuid, uuid, uuid, timestamptz, timestamptz, text, outbox.delivery_status[], integer, boolean, text)',
+    'cancel(uuid, uuid, text)',
+    'prune(interval)',
+    'confirm_instance()'
+  ]);
+end
+$$;
+revoke all on function outbox.grant_operator(name) from public;
+comment on function outbox.grant_operator(name) is
+  'An operator may inspect, manage destinations and subscriptions, redrive and cancel: still no payloads, and secrets only to write.';
+
+create or replace function outbox.grant_worker(role_name name) returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_table text;
+begin
+  perform outbox.grant_functions(role_name, array[
+    'require_same_instance()',
+    'register_worker(uuid, text, text, integer, text)',
+    'heartbeat(uuid)',
+    'leave_worker(uuid)',
+    'change_pool(uuid, text)',
+    'sweep_workers()',
+    'load_deliveries(uuid, uuid[], uuid[])',
+    'unclaim_deliveries(uuid, uuid[], uuid[])',
+    'record_delivered(uuid, uuid[], uuid[], integer[], integer[], jsonb)',
+    'record_attempts(uuid, json)',
+    'load_destinations(uuid[])',
+    'destinations_to_check(integer)',
+    'mark_checked(uuid, integer, text)',
+    'secrets_to_seal(text, integer)',
+    'seal_secret(bigint, text, text, text)',
+    'schedule_due(integer)',
+    'release_held(integer)',
+    'fan_out_deferred(integer)',
+    'reconcile(integer)',
+    'refresh_job_statistics()',
+    'maintain_partitions(integer)',
+    'prune(interval)'
+  ]);
+  execute format('grant select on outbox.applied_files to %I', role_name);
+  execute format('grant usage on schema graphile_worker to %I', role_name);
+  execute format('grant select, insert, update, delete on all tables in schema graphile_worker to %I', role_name);
+  execute format('grant usage on all sequences in schema graphile_worker to %I', role_name);
+  execute format('grant execute on all functions in schema graphile_worker to %I', role_name);
+  for v_table in
+    select c.relname
+    from pg_class as c
+    where c.relnamespace = 'graphile_worker'::regnamespace
+    and c.relrowsecurity
+  loop
+    execute format('drop policy if exists %I on graphile_worker.%I', 'postrider_' || role_name, v_table);
+    execute format('create policy %I on graphile_worker.%I to %I using (true) with check (true)', 'postrider_' || role_name, v_table, role_name);
+  end loop;
+end
+$$;
+revoke all on function outbox.grant_worker(name) from public;
+comment on function outbox.grant_worker(name) is
+  'A worker may run jobs and call the functions that deliver; it reads and writes the tables only through them. graphile-worker''s tables have row security without policies: this adds one for the role.';

@@ -1,0 +1,175 @@
+-- The first round trip of the worker: claim a batch and read all that is needed to send it.
+
+create or replace function outbox.worker_lease() returns interval
+  language sql immutable parallel safe
+  return interval '10 seconds';
+revoke all on function outbox.worker_lease() from public;
+comment on function outbox.worker_lease() is 'A worker whose heartbeat is older than this is lost. Workers beat every 2 seconds.';
+
+create or replace function outbox.is_live(worker_id uuid) returns boolean
+  language sql stable
+as $$
+  select exists (
+    select from outbox.workers as w
+    where w.id = worker_id
+    and w.heartbeat_at > now() - outbox.worker_lease()
+  )
+$$;
+revoke all on function outbox.is_live(uuid) from public;
+comment on function outbox.is_live(uuid) is 'Whether this worker still beats.';
+
+create or replace function outbox.claim_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
+  returns table (
+    event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer,
+    tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamptz)
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan
+  set lock_timeout = '500ms'
+  set enable_seqscan = off
+  set jit = off
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+  v_first constant uuid := (select i from unnest(event_ids) as i order by i limit 1);
+begin
+  return query
+  with claimed as (
+    update outbox.deliveries as d
+    set attempt_count = d.attempt_count + 1, claimed_by = claim_deliveries.worker_id, last_attempt_at = clock_timestamp()
+    from (
+      select distinct k.event_id, k.subscription_id
+      from unnest(event_ids, subscription_ids) as k (event_id, subscription_id)
+      order by 1, 2
+    ) as k
+    where d.event_id = k.event_id
+    and d.subscription_id = k.subscription_id
+    and d.event_id >= v_first
+    and d.status = 'pending'
+    and d.claimed_by is null
+    and (d.next_attempt_at is null or d.next_attempt_at <= now())
+    and (select true from outbox.subscriptions as s where s.id = d.subscription_id)
+    and (select t.disabled_at is null and t.deleted_at is null from outbox.destinations as t where t.id = d.destination_id)
+    returning d.event_id, d.subscription_id, d.attempt_count, d.destination_id
+  )
+  select
+    c.event_id, c.subscription_id, c.attempt_count, c.destination_id,
+    (select t.version from outbox.destinations as t where t.id = c.destination_id),
+    e.tenant_id, e.topic, e.key, e.payload::text, e.headers, e.traceparent, e.occurred_at
+  from claimed as c
+  join outbox.events as e on e.id = c.event_id
+  where e.id >= v_first;
+end
+$$;
+revoke all on function outbox.claim_deliveries(uuid, uuid[], uuid[]) from public;
+comment on function outbox.claim_deliveries(uuid, uuid[], uuid[]) is
+  'Claims those of the deliveries that are due, unclaimed and not disabled, and reads their events. The bound on event_id spares the executor the partitions of history; two bounds would look like a range scan to the planner, and joins instead of scalar subqueries like tables worth materialising.';
+
+create or replace function outbox.settle_unclaimed(worker_id uuid, event_ids uuid[], subscription_ids uuid[]) returns integer
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+  set enable_hashjoin = off
+  set enable_mergejoin = off
+as $$
+declare
+  v_freed integer;
+begin
+  update outbox.deliveries as d
+  set status = case when t.id is null or t.deleted_at is not null then 'cancelled' else 'held' end::outbox.delivery_status,
+    error_code = case when t.id is null then 'subscription_deleted' when t.deleted_at is not null then 'destination_deleted' end,
+    finished_at = case when t.id is null or t.deleted_at is not null then now() end,
+    held_at = case when t.deleted_at is null and t.id is not null then now() end,
+    held_reason = case when t.deleted_at is null and t.id is not null then 'destination_disabled' end,
+    next_attempt_at = null, job_at = null
+  from unnest(event_ids, subscription_ids) as k (event_id, subscription_id)
+  left join outbox.subscriptions as s on s.id = k.subscription_id
+  left join outbox.destinations as t on t.id = s.destination_id
+  where d.event_id = k.event_id
+  and d.subscription_id = k.subscription_id
+  and d.status = 'pending'
+  and d.claimed_by is null
+  and (t.id is null or t.disabled_at is not null or t.deleted_at is not null);
+
+  with lost as (
+    select d.event_id, d.subscription_id, d.attempt_count, d.last_attempt_at, d.claimed_by, d.destination_id, outbox.requested_by(d, 0) as requested_by
+    from unnest(event_ids, subscription_ids) as k (event_id, subscription_id)
+    join outbox.deliveries as d on d.event_id = k.event_id and d.subscription_id = k.subscription_id
+    where d.claimed_by <> settle_unclaimed.worker_id
+    and not outbox.is_live(d.claimed_by)
+    order by 1, 2
+    for update of d
+  ), closed as (
+    insert into outbox.attempts
+      (event_id, subscription_id, number, outcome, code, started_at, trigger, requested_by, worker_id, destination_id, error)
+    select l.event_id, l.subscription_id, l.attempt_count, 'unknown', 'worker_lost', l.last_attempt_at,
+      outbox.attempt_trigger(l.attempt_count, l.requested_by), l.requested_by, l.claimed_by, l.destination_id,
+      'The worker was lost before it could record the answer. The event may have arrived.'
+    from lost as l
+  )
+  update outbox.deliveries as d
+  set claimed_by = null, error_code = 'worker_lost'
+  from lost as l
+  where d.event_id = l.event_id
+  and d.subscription_id = l.subscription_id;
+  get diagnostics v_freed = row_count;
+  return v_freed;
+end
+$$;
+revoke all on function outbox.settle_unclaimed(uuid, uuid[], uuid[]) from public;
+comment on function outbox.settle_unclaimed(uuid, uuid[], uuid[]) is
+  'What becomes of deliveries that could not be claimed: held where the destination is disabled, cancelled where it is gone, and freed where the claiming worker is lost (its attempt is closed as unknown). Returns how many were freed.';
+
+create or replace function outbox.attempt_trigger(number integer, requested_by text) returns text
+  language sql immutable parallel safe
+as $$
+  select case when requested_by is not null then 'redrive' when number = 1 then 'event' else 'retry' end
+$$;
+revoke all on function outbox.attempt_trigger(integer, text) from public;
+comment on function outbox.attempt_trigger(integer, text) is 'What asked for an attempt: the event, the schedule or a person.';
+
+create or replace function outbox.requested_by(delivery outbox.deliveries, failures_since integer) returns text
+  language sql immutable parallel safe
+as $$
+  select case when delivery.failure_count = failures_since then delivery.redriven_by end
+$$;
+revoke all on function outbox.requested_by(outbox.deliveries, integer) from public;
+comment on function outbox.requested_by(outbox.deliveries, integer) is
+  'Who asked for the attempt: a redrive sets failure_count to 0, so the attempts until the next failure are the redriver''s.';
+
+create or replace function outbox.load_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
+  returns table (
+    event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer,
+    tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamptz)
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_claimed integer;
+begin
+  begin
+    return query select * from outbox.claim_deliveries(worker_id, event_ids, subscription_ids);
+    get diagnostics v_claimed = row_count;
+  exception when lock_not_available then
+    -- Somebody keeps a transaction open over one of them: the others do not wait for it, it is woken again later.
+    select array_agg(f.event_id), array_agg(f.subscription_id)
+    into event_ids, subscription_ids
+    from (
+      select d.event_id, d.subscription_id
+      from unnest(load_deliveries.event_ids, load_deliveries.subscription_ids) as k (event_id, subscription_id)
+      join outbox.deliveries as d on d.event_id = k.event_id and d.subscription_id = k.subscription_id
+      for update of d skip locked
+    ) as f;
+    return query select * from outbox.claim_deliveries(worker_id, event_ids, subscription_ids);
+    get diagnostics v_claimed = row_count;
+  end;
+  if v_claimed < cardinality(event_ids) and outbox.settle_unclaimed(worker_id, event_ids, subscription_ids) > 0 then
+    return query select * from outbox.claim_deliveries(worker_id, event_ids, subscription_ids);
+  end if;
+end
+$$;
+revoke all on function outbox.load_deliveries(uuid, uuid[], uuid[]) from public;
+comment on function outbox.load_deliveries(uuid, uuid[], uuid[]) is
+  'Claims a batch of deliveries for the worker and reads what it needs to send them. Deliveries that are not to run now are left out.';

@@ -1,0 +1,116 @@
+create or replace function outbox.redrive(
+  event_id uuid default null, subscription_id uuid default null, destination_id uuid default null,
+  since timestamptz default null, until timestamptz default null, error_code text default null,
+  statuses outbox.delivery_status[] default '{dead,held}', max integer default 1000, dry_run boolean default false,
+  actor text default null)
+  returns setof outbox.deliveries
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_chosen outbox.deliveries[];
+begin
+  if coalesce(redrive.event_id, redrive.subscription_id, redrive.destination_id) is null
+    and coalesce(redrive.since, redrive.until) is null and redrive.error_code is null then
+    raise exception 'redrive: nothing was chosen'
+      using errcode = 'PR001', hint = 'Name an event_id, subscription_id, destination_id, error_code, or a time range (since, until).';
+  end if;
+  if redrive.statuses && '{pending,cancelled}' then
+    raise exception 'statuses: can be dead, held and delivered'
+      using errcode = 'PR001', hint = 'Pending deliveries are tried anyway; cancelled ones were ended on purpose.';
+  end if;
+  if redrive.max is null or redrive.max not between 1 and 100000 then
+    raise exception 'max: must be between 1 and 100000, not %', redrive.max
+      using errcode = 'PR001', hint = 'Redrive in portions.';
+  end if;
+
+  select array_agg(c) into v_chosen
+  from (
+    select d
+    from outbox.deliveries as d
+    where d.status = any (redrive.statuses)
+    and (redrive.event_id is null or d.event_id = redrive.event_id)
+    and (redrive.subscription_id is null or d.subscription_id = redrive.subscription_id)
+    and (redrive.destination_id is null or d.destination_id = redrive.destination_id)
+    and (redrive.since is null or d.event_id >= outbox.uuid_at(redrive.since))
+    and (redrive.until is null or d.event_id < outbox.uuid_at(redrive.until))
+    and (redrive.error_code is null or d.error_code = redrive.error_code)
+    and ('delivered' = any (redrive.statuses) or d.dead_at is not null or d.held_at is not null)
+    order by d.event_id, d.subscription_id
+    limit redrive.max
+    for update skip locked
+  ) as c (c);
+
+  if redrive.dry_run is not true and v_chosen is not null then
+    perform outbox.put_back(v_chosen, coalesce(redrive.actor, session_user));
+    perform outbox.audit('redrive', redrive.actor, destination_id => redrive.destination_id, detail => jsonb_build_object(
+      'event_id', redrive.event_id, 'subscription_id', redrive.subscription_id, 'since', redrive.since, 'until', redrive.until,
+      'error_code', redrive.error_code, 'statuses', redrive.statuses, 'redriven', cardinality(v_chosen)));
+  end if;
+  return query
+  select c.* from unnest(v_chosen) as c;
+end
+$$;
+revoke all on function outbox.redrive(uuid, uuid, uuid, timestamptz, timestamptz, text, outbox.delivery_status[], integer, boolean, text)
+  from public;
+comment on function outbox.redrive(uuid, uuid, uuid, timestamptz, timestamptz, text, outbox.delivery_status[], integer, boolean, text) is
+  'A person puts deliveries back to work: dead and held ones (or what statuses says), oldest first, at most max, chosen by event, subscription, destination, time of the event or error code. The schedule starts anew. dry_run only shows them. Returns them as they were.';
+
+create or replace function outbox.put_back(deliveries outbox.deliveries[], redriven_by text default null) returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update outbox.deliveries as d
+  set status = 'pending', next_attempt_at = now(), job_at = now(), finished_at = null, dead_at = null, held_at = null,
+    held_reason = null,
+    failure_count = case when put_back.redriven_by is null then d.failure_count else 0 end,
+    redriven_by = coalesce(put_back.redriven_by, d.redriven_by)
+  from unnest(deliveries) as c
+  where d.event_id = c.event_id
+  and d.subscription_id = c.subscription_id;
+  perform outbox.wake(
+    array_agg(c.event_id order by c.destination_id, c.seq), array_agg(c.subscription_id order by c.destination_id, c.seq))
+  from unnest(deliveries) as c;
+end
+$$;
+revoke all on function outbox.put_back(outbox.deliveries[], text) from public;
+comment on function outbox.put_back(outbox.deliveries[], text) is
+  'Makes deliveries pending and wakes the workers. By a person (redriven_by) the schedule starts anew.';
+
+create or replace function outbox.release_held(max integer default 500) returns integer
+  language plpgsql security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_released outbox.deliveries[];
+begin
+  select array_agg(r) into v_released
+  from (
+    select h.d
+    from outbox.destinations as t
+    cross join lateral (
+      select d
+      from outbox.deliveries as d
+      where d.destination_id = t.id
+      and d.held_at is not null
+      order by d.event_id
+      limit release_held.max
+      for update skip locked
+    ) as h (d)
+    where t.disabled_at is null
+    and t.deleted_at is null
+    and exists (select from outbox.deliveries as d where d.destination_id = t.id and d.held_at is not null)
+    limit release_held.max
+  ) as r (r);
+  if v_released is null then
+    return 0;
+  end if;
+  perform outbox.put_back(v_released);
+  return cardinality(v_released);
+end
+$$;
+revoke all on function outbox.release_held(integer) from public;
+comment on function outbox.release_held(integer) is
+  'Puts held deliveries of enabled destinations back to work, oldest first, at most max. Workers call it once a second, so that a backlog comes back in portions. Returns how many.';
