@@ -1,0 +1,82 @@
+/** Entries of batch requests: how many travel together, and how none fails for the sake of its neighbours. */
+import type { Outcome } from "../destination.ts";
+
+/** A message as an entry of a request, and its size as the service counts it. */
+export interface Sized<Entry> {
+  readonly entry: Entry;
+  readonly bytes: number;
+}
+
+/** How entries are sent. */
+export interface SendOptions<Entry> {
+  /** Of all entries of one request together. */
+  readonly bytesMax: number;
+  /** Requests follow one another, because the order of the messages counts. */
+  readonly ordered: boolean;
+  /** @returns an outcome for each entry, or one for the request as a whole */
+  readonly send: (entries: readonly Entry[]) => Promise<readonly Outcome[] | Outcome>;
+}
+
+const isOutcome = (value: object): value is Outcome => "kind" in value;
+const isOne = (answer: readonly Outcome[] | Outcome): answer is Outcome => !Array.isArray(answer);
+
+/** Neighbours in as few requests as their sizes allow. */
+const packed = <T extends { readonly bytes: number }>(items: readonly T[], bytesMax: number): readonly T[][] => {
+  const groups: T[][] = [];
+  let room = 0;
+  for (const item of items) {
+    const group = groups.at(-1);
+    if (group === undefined || item.bytes > room) {
+      groups.push([item]);
+      room = bytesMax - item.bytes;
+    } else {
+      group.push(item);
+      room -= item.bytes;
+    }
+  }
+  return groups;
+};
+
+/** A refusal of a whole request may be about one of its entries: then each is sent alone. */
+const isAboutContent = (outcome: Outcome): boolean =>
+  outcome.kind === "dead" && /^(rejected|too_large)$/.test(outcome.code);
+
+const sendGroup = async <Entry>(
+  entries: readonly Entry[],
+  send: SendOptions<Entry>["send"],
+): Promise<readonly Outcome[]> => {
+  const answer = await send(entries);
+  if (!isOne(answer)) return answer;
+  if (entries.length === 1 || !isAboutContent(answer)) return entries.map(() => answer);
+  const outcomes: Outcome[] = [];
+  for (const entry of entries) outcomes.push(...(await sendGroup([entry], send)));
+  return outcomes;
+};
+
+const inOrder = async <T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<readonly R[]> => {
+  const results: R[] = [];
+  for (const item of items) results.push(await work(item));
+  return results;
+};
+
+/**
+ * Sends messages in as few requests as their sizes allow.
+ *
+ * @param prepared an entry for each message, or its outcome if it cannot be sent
+ * @returns an outcome for each message, in their order
+ */
+export const sendEntries = async <Entry>(
+  prepared: readonly (Sized<Entry> | Outcome)[],
+  { bytesMax, ordered, send }: SendOptions<Entry>,
+): Promise<readonly Outcome[]> => {
+  const sized = prepared.filter((each): each is Sized<Entry> => !isOutcome(each));
+  const groups = packed(sized, bytesMax);
+  const sendOne = (group: readonly Sized<Entry>[]) =>
+    sendGroup(
+      group.map(({ entry }) => entry),
+      send,
+    );
+  const outcomes = await (ordered ? inOrder(groups, sendOne) : Promise.all(groups.map(sendOne)));
+  const answered = outcomes.flat()[Symbol.iterator]();
+  return prepared.map((each) => (isOutcome(each) ? each : (answered.next().value as Outcome)));
+};
