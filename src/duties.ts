@@ -1,0 +1,54 @@
+/** The duties of a live worker, and how often each is due. */
+import type { Duty } from "./clock.ts";
+import type { Config } from "./config.ts";
+import type { Connections, ConnectionsOptions } from "./connections.ts";
+import { inspectDestinations, sealOldSecrets } from "./inspection.ts";
+import type { Log } from "./log.ts";
+import {
+  fanOutDeferred,
+  maintainPartitions,
+  prune,
+  reconcile,
+  refreshJobStatistics,
+  releaseHeld,
+  scheduleDue,
+  sweepWorkers,
+} from "./queries/duties.ts";
+
+/** What the duties need. */
+export interface DutiesOptions extends ConnectionsOptions {
+  readonly connections: Connections;
+  readonly config: Config;
+  readonly log: Log;
+  /** Tells the fleet that this worker lives. */
+  readonly stayAlive: () => Promise<void>;
+}
+
+const hourMs = 3_600_000;
+const once = async (work: Promise<unknown>): Promise<boolean> => {
+  await work;
+  return false;
+};
+const untilNone = async (count: Promise<number>): Promise<boolean> => (await count) > 0;
+
+/** The duties of one worker process. */
+export const createDuties = (options: DutiesOptions): readonly Duty[] => {
+  const { kysely } = options.database;
+  const pruneAll = async (): Promise<void> => {
+    for (const day of await prune(kysely, options.config.retentionDays)) options.log.info({ ...day }, "prune");
+  };
+  return [
+    { name: "heartbeat", everyMs: 2_000, run: () => once(options.stayAlive()) },
+    { name: "sweep_workers", everyMs: 2_000, run: () => once(sweepWorkers(kysely)) },
+    { name: "fan_out_deferred", everyMs: 100, run: () => untilNone(fanOutDeferred(kysely)) },
+    { name: "refresh_job_statistics", everyMs: 500, run: () => once(refreshJobStatistics(kysely)) },
+    { name: "schedule_due", everyMs: 1_000, run: () => untilNone(scheduleDue(kysely)) },
+    { name: "release_held", everyMs: 1_000, run: () => once(releaseHeld(kysely)) },
+    { name: "inspect_destinations", everyMs: 1_000, run: () => inspectDestinations(options) },
+    { name: "seal_old_secrets", everyMs: 10_000, run: () => once(sealOldSecrets(options)) },
+    { name: "reconcile", everyMs: 15_000, run: () => once(reconcile(kysely)) },
+    { name: "close_idle", everyMs: 60_000, run: () => once(options.connections.closeIdle()) },
+    { name: "maintain_partitions", everyMs: hourMs, run: () => once(maintainPartitions(kysely)) },
+    { name: "prune", everyMs: hourMs, run: () => once(pruneAll()) },
+  ];
+};

@@ -1,0 +1,123 @@
+/** The two round trips of a batch of deliveries, and giving back what was not sent. */
+import { type Kysely, sql } from "kysely";
+import type { Message, ResponseRecord } from "../destination.ts";
+
+/** A delivery's name. */
+export interface DeliveryKey {
+  readonly eventId: string;
+  readonly subscriptionId: string;
+}
+
+/** A delivery that this worker has claimed, with all that is needed to send it. */
+export interface ClaimedDelivery extends Message {
+  readonly destinationId: string;
+  readonly destinationVersion: number;
+}
+
+/** How an attempt ended, as `outbox.record_attempts` takes it. */
+export interface AttemptReport extends DeliveryKey {
+  readonly number: number;
+  readonly outcome: "delivered" | "retry" | "dead" | "unknown";
+  readonly code?: string;
+  readonly error?: string;
+  readonly durationMs: number;
+  readonly retryAfterMs?: number;
+  readonly ours?: boolean;
+  readonly disable?: boolean;
+  readonly response?: ResponseRecord;
+}
+
+/** What became of a delivery that was not delivered. */
+export interface UndeliveredDelivery extends DeliveryKey {
+  readonly status: "pending" | "dead";
+  readonly nextAttemptAt: Date | null;
+}
+
+/** The name of a delivery as one string, for maps. */
+export const nameOf = ({ eventId, subscriptionId }: DeliveryKey): string => `${eventId}/${subscriptionId}`;
+
+const idsOf = (keys: readonly DeliveryKey[]) =>
+  [keys.map(({ eventId }) => eventId), keys.map(({ subscriptionId }) => subscriptionId)] as const;
+
+/** Claims deliveries for a worker. Those that are not to run now are left out. */
+export const loadDeliveries = async (
+  kysely: Kysely<unknown>,
+  workerId: string,
+  keys: readonly DeliveryKey[],
+): Promise<readonly ClaimedDelivery[]> => {
+  const [eventIds, subscriptionIds] = idsOf(keys);
+  const { rows } = await sql<ClaimedDelivery>`
+    select
+      event_id as "eventId", subscription_id as "subscriptionId", attempt, destination_id as "destinationId",
+      destination_version as "destinationVersion", tenant_id as "tenantId", topic, key, payload, headers, traceparent,
+      occurred_at as "occurredAt"
+    from outbox.load_deliveries(${workerId}, ${eventIds}::uuid[], ${subscriptionIds}::uuid[])`.execute(kysely);
+  return rows;
+};
+
+const recordDelivered = async (
+  kysely: Kysely<unknown>,
+  workerId: string,
+  reports: readonly AttemptReport[],
+): Promise<void> => {
+  const [eventIds, subscriptionIds] = idsOf(reports);
+  const numbers = reports.map(({ number }) => number);
+  const durationsMs = reports.map(({ durationMs }) => durationMs);
+  const responses = JSON.stringify(reports.map(({ response }) => response ?? null));
+  await sql`
+    select outbox.record_delivered(
+      ${workerId}, ${eventIds}::uuid[], ${subscriptionIds}::uuid[], ${numbers}::integer[], ${durationsMs}::integer[],
+      ${responses}::jsonb)`.execute(kysely);
+};
+
+const recordUndelivered = async (
+  kysely: Kysely<unknown>,
+  workerId: string,
+  reports: readonly AttemptReport[],
+): Promise<readonly UndeliveredDelivery[]> => {
+  const attempts = reports.map((report) => ({
+    event_id: report.eventId,
+    subscription_id: report.subscriptionId,
+    number: report.number,
+    outcome: report.outcome,
+    code: report.code,
+    error: report.error,
+    duration_ms: report.durationMs,
+    retry_after_ms: report.retryAfterMs,
+    ours: report.ours,
+    disable: report.disable,
+    response: report.response,
+  }));
+  const { rows } = await sql<UndeliveredDelivery>`
+    select event_id as "eventId", subscription_id as "subscriptionId", status, next_attempt_at as "nextAttemptAt"
+    from outbox.record_attempts(${workerId}, ${JSON.stringify(attempts)}::json)`.execute(kysely);
+  return rows;
+};
+
+/** Records attempts, those that were delivered and the others side by side; returns the deliveries that are not delivered. */
+export const recordAttempts = async (
+  kysely: Kysely<unknown>,
+  workerId: string,
+  reports: readonly AttemptReport[],
+): Promise<readonly UndeliveredDelivery[]> => {
+  const { true: delivered = [], false: others = [] } = Object.groupBy(reports, ({ outcome }) =>
+    outcome === "delivered" ? "true" : "false",
+  );
+  const [rows] = await Promise.all([
+    others.length === 0 ? [] : recordUndelivered(kysely, workerId, others),
+    delivered.length === 0 ? undefined : recordDelivered(kysely, workerId, delivered),
+  ]);
+  return rows;
+};
+
+/** Gives back deliveries that nothing was sent for, and wakes them again. */
+export const unclaimDeliveries = async (
+  kysely: Kysely<unknown>,
+  workerId: string,
+  keys: readonly DeliveryKey[],
+): Promise<void> => {
+  const [eventIds, subscriptionIds] = idsOf(keys);
+  await sql`select outbox.unclaim_deliveries(${workerId}, ${eventIds}::uuid[], ${subscriptionIds}::uuid[])`.execute(
+    kysely,
+  );
+};

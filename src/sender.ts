@@ -1,0 +1,140 @@
+/** Sends claimed deliveries over the live connections of their destinations, each with a deadline, and hears the outcome. */
+import { type Connection, type Connections, UnusableDestination } from "./connections.ts";
+import { isTransient } from "./database.ts";
+import type { BatchDestination, DeliverContext, Outcome, SingleDestination } from "./destination.ts";
+import { codeOf, messageOf } from "./errors.ts";
+import type { Log } from "./log.ts";
+import type { Dialler } from "./outbound.ts";
+import type { ClaimedDelivery } from "./queries/deliveries.ts";
+import { cleanReason } from "./text.ts";
+
+/** What sending needs. */
+export interface SenderOptions {
+  readonly connections: Connections;
+  readonly dialler: Dialler;
+  readonly log: Log;
+}
+
+/** Called once for each delivery that was sent. */
+export type Answered = (delivery: ClaimedDelivery, outcome: Outcome, durationMs: number) => void;
+
+export interface Sender {
+  /** Sends deliveries, those of one destination together if its protocol has batches. Never throws. */
+  readonly send: (deliveries: readonly ClaimedDelivery[], answered: Answered) => void;
+  /** Breaks off what is in flight, and what is sent from now on. */
+  readonly abort: () => void;
+}
+
+/** A signal looks through its listeners whenever one leaves. */
+const sharedDeadlineMax = 32;
+
+const chunksOf = <T>(items: readonly T[], sizeMax: number): readonly (readonly T[])[] =>
+  Array.from({ length: Math.ceil(items.length / sizeMax) }, (_, n) => items.slice(n * sizeMax, (n + 1) * sizeMax));
+
+/** Creates the sender of one worker process. */
+export const createSender = ({ connections, dialler, log }: SenderOptions): Sender => {
+  const inFlight = new Set<AbortController>();
+  let aborted = false;
+
+  const unexpected = (error: unknown, { eventId, destinationId }: ClaimedDelivery): Outcome => {
+    if (error instanceof UnusableDestination) {
+      return error.code === "config_invalid"
+        ? { kind: "dead", code: error.code, reason: error.message }
+        : { kind: "retry", code: error.code, reason: error.message, ours: true };
+    }
+    const cause = { reason: cleanReason(messageOf(error)), code: codeOf(error) };
+    if (isTransient(error)) log.warn({ eventId, destinationId, ...cause }, "the database does not answer");
+    else log.error({ eventId, destinationId, ...cause }, "delivering failed: a bug");
+    return { kind: "retry", code: "internal", reason: "Postrider failed, see the worker's log", ours: true };
+  };
+
+  /** What is sent in the same moment shares a deadline; `work` resolves when all of it has ended. */
+  const withDeadline = async (
+    connection: Connection,
+    work: (context: DeliverContext<unknown, unknown>) => Promise<unknown>,
+  ): Promise<void> => {
+    const { config, client, policy } = connection;
+    const controller = new AbortController();
+    const expire = (): void => controller.abort(new DOMException("deadline", "TimeoutError"));
+    const timer = setTimeout(expire, policy.timeout_seconds * 1_000);
+    inFlight.add(controller);
+    if (aborted) controller.abort();
+    const now = new Date();
+    await work({
+      config,
+      client,
+      secrets: connection.secretsAt(now),
+      dialler,
+      deadStatuses: policy.dead_statuses,
+      signal: controller.signal,
+      now,
+    });
+    clearTimeout(timer);
+    inFlight.delete(controller);
+  };
+
+  const sendOne = async (
+    delivery: ClaimedDelivery,
+    type: SingleDestination<unknown, unknown>,
+    context: DeliverContext<unknown, unknown>,
+    answered: Answered,
+  ): Promise<void> => {
+    const startedAt = performance.now();
+    let outcome: Outcome;
+    try {
+      outcome = await type.deliver(delivery, context);
+    } catch (error) {
+      outcome = unexpected(error, delivery);
+    }
+    answered(delivery, outcome, Math.round(performance.now() - startedAt));
+  };
+
+  const sendBatch = async (
+    batch: readonly ClaimedDelivery[],
+    type: BatchDestination<unknown, unknown>,
+    context: DeliverContext<unknown, unknown>,
+    answered: Answered,
+  ): Promise<void> => {
+    const startedAt = performance.now();
+    let outcomes: readonly Outcome[];
+    try {
+      outcomes = await type.deliverBatch(batch, context);
+      if (outcomes.length !== batch.length) throw new Error(`${outcomes.length} outcomes for ${batch.length} messages`);
+    } catch (error) {
+      outcomes = batch.map((delivery) => unexpected(error, delivery));
+    }
+    const durationMs = Math.round(performance.now() - startedAt);
+    for (const [n, delivery] of batch.entries()) answered(delivery, outcomes[n] as Outcome, durationMs);
+  };
+
+  const sendGroup = async (group: readonly ClaimedDelivery[], answered: Answered): Promise<void> => {
+    const [first] = group as [ClaimedDelivery];
+    const version = Math.max(...group.map(({ destinationVersion }) => destinationVersion));
+    let connection: Connection;
+    try {
+      connection = await connections.get(first.destinationId, version);
+    } catch (error) {
+      for (const delivery of group) answered(delivery, unexpected(error, delivery), 0);
+      return;
+    }
+    const { type } = connection;
+    for (const chunk of chunksOf(group, type.deliverBatch === undefined ? sharedDeadlineMax : type.batchSizeMax)) {
+      void withDeadline(connection, (context) =>
+        type.deliverBatch === undefined
+          ? Promise.all(chunk.map((delivery) => sendOne(delivery, type, context, answered)))
+          : sendBatch(chunk, type, context, answered),
+      );
+    }
+  };
+
+  return {
+    send: (deliveries, answered) => {
+      const groups = Map.groupBy(deliveries, ({ destinationId }) => destinationId);
+      for (const group of groups.values()) void sendGroup(group, answered);
+    },
+    abort: () => {
+      aborted = true;
+      for (const controller of inFlight) controller.abort();
+    },
+  };
+};
