@@ -1,0 +1,34 @@
+/** What events look like on an EventBridge bus, and the contract of all types. */
+import { destination as eventbridge } from "../../src/destinations/eventbridge.ts";
+import { testDestination } from "../support/contract.ts";
+import { startEventBridge } from "../support/eventbridge.ts";
+import { accessKeys, region, scopeOf } from "../support/sigv4.ts";
+
+testDestination(eventbridge, async () => {
+  const server = await startEventBridge(scopeOf("events"));
+  const config = { event_bus_name: "orders", endpoint: server.receiver.url, region };
+  return {
+    config,
+    secrets: accessKeys,
+    next: async () => {
+      const { Detail = "", DetailType = "" } = await server.events.next();
+      const { id } = JSON.parse(Detail) as { readonly id: string };
+      const payload = Detail.slice(Detail.indexOf('"data":') + '"data":'.length, -1);
+      return { payload, id, topic: DetailType };
+    },
+    openConnections: server.openConnections,
+    configAt: (port) => ({ ...config, endpoint: `http://127.0.0.1:${port}` }),
+    badConfigs: {
+      event_bus_name: { ...config, event_bus_name: "a bus" },
+      region: { ...config, region: "Europe" },
+      endpoint: { ...config, endpoint: "https://example.com/path" },
+      role_arn: { ...config, role_arn: "role" },
+      body: { ...config, body: "cloudevents_binary" },
+      source: { ...config, source: "" },
+      resources: { ...config, resources: "arn" },
+      "resources.0": { ...config, resources: [""] },
+      bus: { ...config, bus: "orders" },
+    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+});

@@ -1,0 +1,38 @@
+/** What the Kafka type sends, and the contract of all types. */
+
+import { destination as kafka } from "../../src/destinations/kafka.ts";
+import { testDestination } from "../support/contract.ts";
+import { startKafka } from "../support/kafka/broker.ts";
+
+const secrets = { username: ["shop"], password: ["a-long-password"] };
+
+testDestination(kafka, async () => {
+  const broker = await startKafka({ topics: { orders: 3 }, sasl: { username: "shop", password: "a-long-password" } });
+  const config = { brokers: [broker.address], topic: "orders", tls: false, sasl: "plain" };
+  return {
+    config,
+    secrets,
+    next: async () => {
+      const { value, headers } = await broker.records.next();
+      return { payload: String(value), id: String(headers.id), topic: String(headers.topic) };
+    },
+    openConnections: () => broker.connections,
+    configAt: (port) => ({ ...config, brokers: [`127.0.0.1:${port}`] }),
+    badConfigs: {
+      brokers: { topic: "orders" },
+      "brokers.0": { ...config, brokers: ["127.0.0.1"] },
+      topic: { ...config, topic: "a b" },
+      key: { ...config, key: "tenant" },
+      body: { ...config, body: "xml" },
+      source: { ...config, source: "" },
+      compression: { ...config, compression: "zstd" },
+      message_bytes_max: { ...config, message_bytes_max: 1 },
+      tls: { ...config, tls: "no" },
+      ca: { ...config, ca: "certificate" },
+      cert: { ...config, cert: "certificate" },
+      sasl: { ...config, sasl: "gssapi" },
+      acks: { ...config, acks: 1 },
+    },
+    [Symbol.asyncDispose]: () => broker[Symbol.asyncDispose](),
+  };
+});

@@ -1,0 +1,612 @@
+-- What the files of sql/ make of an empty database, without the bodies of functions and views, which stand there.
+-- Written by `npm run dump`, compared by snapshot.test.ts.
+
+type attempt_outcome as enum ('delivered', 'retry', 'dead', 'unknown')
+type delivery_status as enum ('pending', 'held', 'delivered', 'dead', 'cancelled')
+
+table applied_files
+  path text not null
+  checksum text not null
+  applied_at timestamp with time zone not null default now()
+  constraint applied_files_pkey PRIMARY KEY (path)
+
+table attempts partition by RANGE (event_id)
+  event_id uuid not null
+  subscription_id uuid not null
+  number integer not null
+  late boolean not null default false
+  outcome outbox.attempt_outcome not null
+  code text
+  started_at timestamp with time zone not null
+  duration_ms integer
+  trigger text not null
+  requested_by text
+  worker_id uuid not null
+  destination_id uuid not null
+  error text
+  response jsonb
+  constraint attempts_pkey PRIMARY KEY (event_id, subscription_id, number, late)
+  constraint code_unless_delivered CHECK (((outcome = 'delivered'::outbox.attempt_outcome) = (code IS NULL)))
+  constraint trigger_is_known CHECK ((trigger = ANY (ARRAY['event'::text, 'retry'::text, 'redrive'::text])))
+
+table audit_log
+  id bigint not null generated always as identity
+  at timestamp with time zone not null default now()
+  action text not null
+  actor text not null
+  db_user text not null default SESSION_USER
+  tenant_id text
+  destination_id uuid
+  detail jsonb not null default '{}'::jsonb
+  constraint audit_log_pkey PRIMARY KEY (id)
+  INDEX audit_log_by_destination ON outbox.audit_log USING btree (destination_id, at)
+  trigger _100_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON outbox.audit_log FOR EACH STATEMENT EXECUTE FUNCTION outbox.tg_refuse_change()
+
+table dedupe_keys
+  tenant_id text not null
+  dedupe_key text not null
+  event_id uuid not null
+  created_at timestamp with time zone not null default now()
+  constraint dedupe_keys_pkey PRIMARY KEY (tenant_id, dedupe_key)
+  INDEX dedupe_keys_by_age ON outbox.dedupe_keys USING btree (created_at)
+
+table deferred_events
+  id bigint not null generated always as identity
+  event_ids uuid[] not null
+  constraint deferred_events_pkey PRIMARY KEY (id)
+
+table deliveries partition by RANGE (event_id)
+  event_id uuid not null
+  subscription_id uuid not null
+  status outbox.delivery_status not null default 'pending'::outbox.delivery_status
+  attempt_count integer not null default 0
+  failure_count integer not null default 0
+  error_code text
+  next_attempt_at timestamp with time zone
+  job_at timestamp with time zone
+  last_attempt_at timestamp with time zone
+  claimed_by uuid
+  held_at timestamp with time zone
+  held_reason text
+  dead_at timestamp with time zone
+  finished_at timestamp with time zone
+  created_at timestamp with time zone not null default now()
+  destination_id uuid not null
+  tenant_id text not null
+  seq bigint not null
+  key text
+  redriven_by text
+  constraint attempts_have_a_start CHECK (((attempt_count = 0) = (last_attempt_at IS NULL)))
+  constraint claimed_only_while_pending CHECK (((claimed_by IS NULL) OR (status = 'pending'::outbox.delivery_status)))
+  constraint dead_when_dead CHECK (((status = 'dead'::outbox.delivery_status) = (dead_at IS NOT NULL)))
+  constraint deliveries_pkey PRIMARY KEY (event_id, subscription_id)
+  constraint finished_unless_waiting CHECK (((status = ANY (ARRAY['pending'::outbox.delivery_status, 'held'::outbox.delivery_status])) = (finished_at IS NULL)))
+  constraint held_while_held CHECK ((((status = 'held'::outbox.delivery_status) = (held_at IS NOT NULL)) AND ((held_at IS NULL) = (held_reason IS NULL))))
+  constraint next_attempt_only_while_pending CHECK (((next_attempt_at IS NULL) OR (status = 'pending'::outbox.delivery_status)))
+  INDEX deliveries_by_next_attempt ON outbox.deliveries USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL)
+  INDEX deliveries_dead ON outbox.deliveries USING btree (destination_id, dead_at) WHERE (dead_at IS NOT NULL)
+  INDEX deliveries_held ON outbox.deliveries USING btree (destination_id, event_id) WHERE (held_at IS NOT NULL)
+
+table destination_health with (fillfactor=50)
+  destination_id uuid not null
+  consecutive_failures integer not null default 0
+  first_failure_at timestamp with time zone
+  last_failure_at timestamp with time zone
+  last_success_at timestamp with time zone
+  last_error_code text
+  last_error text
+  constraint destination_health_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES outbox.destinations(id) ON DELETE CASCADE
+  constraint destination_health_pkey PRIMARY KEY (destination_id)
+
+table destination_secrets
+  id bigint not null generated always as identity
+  destination_id uuid not null
+  name text not null
+  version integer not null
+  value text
+  sealed text
+  key_id text
+  valid_from timestamp with time zone not null default now()
+  valid_until timestamp with time zone
+  constraint destination_secrets_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES outbox.destinations(id) ON DELETE CASCADE
+  constraint destination_secrets_destination_id_name_version_key UNIQUE (destination_id, name, version)
+  constraint destination_secrets_pkey PRIMARY KEY (id)
+  constraint either_plain_or_sealed CHECK (((value IS NULL) <> (sealed IS NULL)))
+  constraint sealed_with_a_known_key CHECK (((sealed IS NULL) = (key_id IS NULL)))
+  INDEX destination_secrets_by_key ON outbox.destination_secrets USING btree (key_id)
+  trigger _100_check BEFORE INSERT OR UPDATE ON outbox.destination_secrets FOR EACH ROW EXECUTE FUNCTION outbox.tg_destination_secrets__check()
+
+table destination_types
+  name text not null
+  label text not null
+  config_schema jsonb not null
+  secrets_schema jsonb not null
+  constraint destination_types_pkey PRIMARY KEY (name)
+
+table destinations
+  id uuid not null default outbox.uuid_v7()
+  tenant_id text not null default 'default'::text
+  name text not null
+  type text not null
+  version integer not null default 1
+  disabled_at timestamp with time zone
+  disabled_reason text
+  deleted_at timestamp with time zone
+  created_at timestamp with time zone not null default now()
+  updated_at timestamp with time zone not null default now()
+  checked_version integer not null default 0
+  problem text
+  policy jsonb not null default '{}'::jsonb
+  config jsonb not null
+  constraint destinations_id_tenant_id_key UNIQUE (id, tenant_id)
+  constraint destinations_pkey PRIMARY KEY (id)
+  constraint destinations_type_fkey FOREIGN KEY (type) REFERENCES outbox.destination_types(name) ON DELETE RESTRICT
+  constraint disabled_with_a_reason CHECK (((disabled_at IS NULL) = (disabled_reason IS NULL)))
+  constraint name_is_1_to_128_characters CHECK (((char_length(name) >= 1) AND (char_length(name) <= 128)))
+  constraint tenant_id_is_a_tenant_or_all CHECK (((tenant_id = '*'::text) OR (tenant_id ~ '\A[^[:cntrl:][:space:]*]{1,128}\Z'::text)))
+  UNIQUE INDEX destinations_by_name ON outbox.destinations USING btree (tenant_id, name) WHERE (deleted_at IS NULL)
+  INDEX destinations_by_type ON outbox.destinations USING btree (type)
+  INDEX destinations_to_check ON outbox.destinations USING btree (id) WHERE ((checked_version <> version) AND (deleted_at IS NULL))
+  trigger _100_check BEFORE INSERT OR UPDATE ON outbox.destinations FOR EACH ROW EXECUTE FUNCTION outbox.tg_destinations__check()
+  trigger _200_refuse_delete BEFORE DELETE ON outbox.destinations FOR EACH ROW EXECUTE FUNCTION outbox.tg_destinations__refuse_delete()
+
+table events partition by RANGE (id)
+  id uuid not null default outbox.uuid_v7()
+  seq bigint not null generated always as identity
+  topic text not null
+  tenant_id text not null default 'default'::text
+  key text
+  occurred_at timestamp with time zone not null default clock_timestamp()
+  created_at timestamp with time zone not null default now()
+  deliver_after timestamp with time zone
+  dedupe_key text
+  traceparent text
+  headers jsonb
+  payload json not null
+  constraint dedupe_key_is_1_to_512_bytes CHECK (((octet_length(dedupe_key) >= 1) AND (octet_length(dedupe_key) <= 512)))
+  constraint events_pkey PRIMARY KEY (id)
+  constraint headers_are_at_most_8_kib CHECK ((octet_length((headers)::text) <= 8192))
+  constraint headers_map_names_to_strings CHECK (((jsonb_typeof(headers) = 'object'::text) AND (NOT jsonb_path_exists(headers, 'strict $.*?(@.type() != "string")'::jsonpath)) AND (NOT jsonb_path_exists(headers, 'strict $.keyvalue()?(!(@."key" like_regex "^[-A-Za-z0-9!#$%&''*+.^_`|~]{1,128}$"))'::jsonpath)) AND (NOT jsonb_path_exists(headers, 'strict $.*?(!(@ like_regex "^[ -~]*$"))'::jsonpath))))
+  constraint key_is_1_to_512_bytes CHECK (((octet_length(key) >= 1) AND (octet_length(key) <= 512)))
+  constraint payload_is_at_most_1_mib CHECK ((octet_length((payload)::text) <= 1048576))
+  constraint payload_nests_at_most_64_levels CHECK ((((octet_length((payload)::text) < 130) AND ((payload)::jsonb IS NOT NULL)) OR (NOT jsonb_path_exists((payload)::jsonb, 'strict $.**{64}?(@.type() == "array" || @.type() == "object")'::jsonpath))))
+  constraint payload_numbers_fit_a_double CHECK ((((payload)::text !~ '[0-9][eE]|[0-9]{255}'::text) OR (NOT jsonb_path_exists((payload)::jsonb, '$.**?(@.type() == "number" && (@ > 179769313486231570000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000 || @ < -179769313486231570000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000))'::jsonpath))))
+  constraint tenant_id_is_1_to_128_printable_characters CHECK ((tenant_id ~ '\A[^[:cntrl:][:space:]*]{1,128}\Z'::text))
+  constraint times_are_near_the_present CHECK ((((occurred_at >= '2000-01-01 00:00:00+00'::timestamp with time zone) AND (occurred_at <= (created_at + '1 day'::interval))) AND ((COALESCE(deliver_after, created_at) >= '2000-01-01 00:00:00+00'::timestamp with time zone) AND (COALESCE(deliver_after, created_at) <= (created_at + '400 days'::interval)))))
+  constraint topic_is_dotted_lower_case CHECK (((topic ~ '\A[a-z0-9_]+(\.[a-z0-9_]+)*\Z'::text) AND (octet_length(topic) <= 128)))
+  constraint traceparent_is_w3c CHECK ((traceparent ~ '\A[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z'::text))
+  trigger _100_dedupe BEFORE INSERT ON outbox.events FOR EACH ROW WHEN ((new.dedupe_key IS NOT NULL)) EXECUTE FUNCTION outbox.tg_events__dedupe()
+  trigger _200_refuse_update BEFORE UPDATE ON outbox.events FOR EACH STATEMENT EXECUTE FUNCTION outbox.tg_refuse_change()
+  trigger _500_fan_out AFTER INSERT ON outbox.events REFERENCING NEW TABLE AS new_events FOR EACH STATEMENT EXECUTE FUNCTION outbox.tg_events__fan_out()
+
+table instance
+  only_row boolean not null default true
+  system_identifier bigint not null
+  database_oid oid not null
+  confirmed_at timestamp with time zone not null default now()
+  frontier uuid not null default '00000000-0000-0000-0000-000000000000'::uuid
+  next_frontier uuid
+  next_frontier_xid xid8
+  constraint instance_pkey PRIMARY KEY (only_row)
+  constraint next_frontier_knows_its_transactions CHECK (((next_frontier IS NULL) = (next_frontier_xid IS NULL)))
+  constraint there_is_one_instance CHECK (only_row)
+
+table subscriptions
+  id uuid not null default outbox.uuid_v7()
+  destination_id uuid not null
+  tenant_id text not null
+  enabled boolean not null default true
+  topics text[] not null default '{*}'::text[]
+  created_at timestamp with time zone not null default now()
+  updated_at timestamp with time zone not null default now()
+  filter jsonb
+  filter_path jsonpath
+  constraint subscriptions_destination_id_tenant_id_fkey FOREIGN KEY (destination_id, tenant_id) REFERENCES outbox.destinations(id, tenant_id) ON DELETE CASCADE
+  constraint subscriptions_pkey PRIMARY KEY (id)
+  INDEX subscriptions_by_destination ON outbox.subscriptions USING btree (destination_id, tenant_id)
+  INDEX subscriptions_by_tenant ON outbox.subscriptions USING btree (tenant_id) WHERE enabled
+  trigger _100_check BEFORE INSERT OR UPDATE ON outbox.subscriptions FOR EACH ROW EXECUTE FUNCTION outbox.tg_subscriptions__check()
+
+table workers with (fillfactor=50)
+  id uuid not null
+  pool_id text not null
+  hostname text not null
+  pid integer not null
+  version text not null
+  started_at timestamp with time zone not null default now()
+  heartbeat_at timestamp with time zone not null default now()
+  constraint workers_pkey PRIMARY KEY (id)
+
+type given_attempt
+  event_id uuid
+  subscription_id uuid
+  number integer
+  outcome outbox.attempt_outcome
+  code text
+  error text
+  duration_ms integer
+  retry_after_ms bigint
+  ours boolean
+  disable boolean
+  response jsonb
+
+type recorded_attempt
+  given outbox.given_attempt
+  destination_id uuid
+  status outbox.delivery_status
+  next_attempt_at timestamp with time zone
+  job_at timestamp with time zone
+  started_at timestamp with time zone
+  requested_by text
+
+view dead_letters with (security_invoker=true)
+  event_id uuid
+  subscription_id uuid
+  tenant_id text
+  topic text
+  error_code text
+  attempt_count integer
+  dead_at timestamp with time zone
+  destination text
+  destination_id uuid
+  error text
+
+view destination_status with (security_invoker=true)
+  id uuid
+  tenant_id text
+  name text
+  type text
+  health text
+  backlog bigint
+  oldest_pending interval
+  held bigint
+  dead bigint
+  consecutive_failures integer
+  first_failure_at timestamp with time zone
+  last_failure_at timestamp with time zone
+  last_success_at timestamp with time zone
+  last_error_code text
+  last_error text
+  disabled_at timestamp with time zone
+  disabled_reason text
+  problem text
+
+view lag with (security_invoker=true)
+  live_workers bigint
+  pending bigint
+  due bigint
+  oldest_due interval
+  deferred_events bigint
+  held bigint
+  dead bigint
+
+view pending with (security_invoker=true)
+  event_id uuid
+  subscription_id uuid
+  tenant_id text
+  attempt_count integer
+  error_code text
+  next_attempt_at timestamp with time zone
+  in_flight boolean
+  age interval
+  destination_id uuid
+  seq bigint
+  key text
+
+function attempt_trigger(number integer, requested_by text)
+  returns text language sql immutable parallel safe
+function audit(action text, actor text, tenant_id text DEFAULT NULL::text, destination_id uuid DEFAULT NULL::uuid, detail jsonb DEFAULT '{}'::jsonb)
+  returns void language sql volatile set search_path=pg_catalog, pg_temp
+function cancel(event_id uuid, subscription_id uuid DEFAULT NULL::uuid, actor text DEFAULT NULL::text)
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function cancel_waiting(destination_id uuid, subscription_id uuid, reason text)
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
+function change_pool(worker_id uuid, pool_id text)
+  returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function check_combination(operator text, operand jsonb, place text)
+  returns void language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function check_filter_size(filter jsonb)
+  returns void language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function check_json(value jsonb, schema jsonb, field text)
+  returns void language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function check_json_schema(schema jsonb, place text DEFAULT 'schema'::text)
+  returns void language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function check_jsonpath(source jsonb, place text)
+  returns jsonpath language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function check_jsonpath_regexes(path jsonpath, place text)
+  returns void language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function check_operand(operator text, operand jsonb, path text, place text)
+  returns void language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function check_policy(policy jsonb)
+  returns void language plpgsql immutable set search_path=pg_catalog, pg_temp
+function check_regex(pattern text, place text)
+  returns void language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function check_topics(topics text[])
+  returns text[] language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function claim_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
+  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone) language plpgsql volatile set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set lock_timeout=500ms set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
+function compile_comparison(operator text, operand jsonb, path text, negated boolean)
+  returns text language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function compile_condition(condition jsonb, path text, place text, negated boolean)
+  returns text language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function compile_filter(filter jsonb)
+  returns jsonpath language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function compile_operator(operator text, operand jsonb, path text, place text, negated boolean)
+  returns text language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function complete_secrets(type text, secrets jsonb)
+  returns jsonb language plpgsql volatile set search_path=pg_catalog, pg_temp
+function confirm_instance()
+  returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
+function create_destination(type text, config jsonb, secrets jsonb DEFAULT '{}'::jsonb, topics text[] DEFAULT '{*}'::text[], filter jsonb DEFAULT NULL::jsonb, tenant_id text DEFAULT 'default'::text, name text DEFAULT NULL::text, policy jsonb DEFAULT '{}'::jsonb, actor text DEFAULT NULL::text)
+  returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function create_partition(parent text, day date)
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function create_subscription(destination_id uuid, topics text[] DEFAULT '{*}'::text[], filter jsonb DEFAULT NULL::jsonb, actor text DEFAULT NULL::text)
+  returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function default_policy()
+  returns jsonb language sql immutable parallel safe
+function delete_destination(destination_id uuid, actor text DEFAULT NULL::text)
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function delete_subscription(subscription_id uuid, actor text DEFAULT NULL::text)
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function deliver_job(deliveries json, run_at timestamp with time zone)
+  returns graphile_worker.job_spec language sql immutable
+function destinations_to_check(max integer DEFAULT 100)
+  returns SETOF uuid language sql stable security definer set search_path=pg_catalog, pg_temp
+function disable_destination(destination_id uuid, reason text DEFAULT 'by hand'::text, actor text DEFAULT NULL::text)
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function enable_destination(destination_id uuid, actor text DEFAULT NULL::text)
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function event_timeline(event_id uuid)
+  returns TABLE(at timestamp with time zone, what text, attempt integer, detail text, destination text, subscription_id uuid) language sql stable
+function explain_condition(payload jsonb, condition jsonb, path text, field text)
+  returns text language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function explain_filter(payload jsonb, filter jsonb)
+  returns text language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function explain_match(event_id uuid)
+  returns TABLE(destination text, matched boolean, reason text, subscription_id uuid, destination_id uuid) language sql stable
+function explain_operator(payload jsonb, operator text, operand jsonb, path text, field text)
+  returns text language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function fan_out_deferred(max_events integer DEFAULT 10000)
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function fan_out_events(event_ids uuid[], lost_only boolean DEFAULT false)
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
+function filter_matches(payload jsonb, path jsonpath)
+  returns boolean language sql immutable parallel safe
+function filters_by_root(bare_path text)
+  returns boolean language plpgsql immutable strict parallel safe set search_path=pg_catalog, pg_temp
+function generate_secret()
+  returns text language sql volatile set search_path=pg_catalog, pg_temp
+function get_destination(destination_id uuid)
+  returns outbox.destinations language plpgsql volatile set search_path=pg_catalog, pg_temp
+function get_subscription(subscription_id uuid)
+  returns outbox.subscriptions language plpgsql volatile set search_path=pg_catalog, pg_temp
+function grant_functions(role_name name, signatures text[])
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function grant_inspector(role_name name)
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function grant_operator(role_name name)
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function grant_producer(role_name name)
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function grant_worker(role_name name)
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function heartbeat(worker_id uuid)
+  returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function is_live(worker_id uuid)
+  returns boolean language sql stable
+function is_same_instance(instance outbox.instance)
+  returns boolean language sql stable security definer set search_path=pg_catalog, pg_temp
+function jobs_are_behind()
+  returns boolean language sql stable
+function json_array_problem(value jsonb, schema jsonb, place text)
+  returns text[] language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function json_choice_problem(value jsonb, choices jsonb, exclusive boolean, place text)
+  returns text[] language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function json_fits_type(value jsonb, type jsonb)
+  returns boolean language sql immutable parallel safe set search_path=pg_catalog, pg_temp
+function json_means_choice(value jsonb, choice jsonb)
+  returns boolean language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function json_number_problem(value numeric, schema jsonb, place text)
+  returns text[] language sql immutable parallel safe set search_path=pg_catalog, pg_temp
+function json_object_problem(value jsonb, schema jsonb, place text)
+  returns text[] language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function json_problem(value jsonb, schema jsonb, place text)
+  returns text[] language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function json_schema_problem(schema jsonb)
+  returns text language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function json_string_problem(value text, schema jsonb, place text)
+  returns text[] language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function json_type_words(type jsonb)
+  returns text language sql immutable strict parallel safe set search_path=pg_catalog, pg_temp
+function leave_worker(worker_id uuid)
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function load_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
+  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function load_destinations(destination_ids uuid[])
+  returns TABLE(id uuid, version integer, tenant_id text, type text, name text, config jsonb, policy jsonb, secrets jsonb) language sql stable security definer set search_path=pg_catalog, pg_temp
+function maintain_partitions(days_ahead integer DEFAULT 7)
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set lock_timeout=2s
+function mark_checked(destination_id uuid, version integer, problem text)
+  returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
+function new_deliveries(tenant_id text, topics text[], payload jsonb, deliver_after timestamp with time zone)
+  returns TABLE(subscription_id uuid, destination_id uuid, status outbox.delivery_status, held_at timestamp with time zone, held_reason text, next_attempt_at timestamp with time zone) language sql stable
+function pending_deliveries()
+  returns SETOF outbox.deliveries language sql stable
+function pg_notify(channel text, payload text)
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function portable_pattern(pattern text)
+  returns text language plpgsql immutable strict parallel safe set search_path=pg_catalog, pg_temp
+function prune(retention interval DEFAULT '30 days'::interval)
+  returns TABLE(partition text, dropped boolean, reason text) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set lock_timeout=200ms
+function put_back(deliveries outbox.deliveries[], redriven_by text DEFAULT NULL::text)
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function reconcile(max integer DEFAULT 10000)
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function record_attempts(worker_id uuid, attempts json)
+  returns TABLE(event_id uuid, subscription_id uuid, status text, next_attempt_at timestamp with time zone) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
+function record_delivered(worker_id uuid, event_ids uuid[], subscription_ids uuid[], numbers integer[], durations_ms integer[], responses jsonb)
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
+function record_failed(worker_id uuid, given outbox.given_attempt[])
+  returns outbox.recorded_attempt[] language plpgsql volatile set search_path=pg_catalog, pg_temp
+function record_failures(recorded outbox.recorded_attempt[])
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function record_late_answers(worker_id uuid, given outbox.given_attempt[], recorded outbox.recorded_attempt[])
+  returns void language sql volatile set search_path=pg_catalog, pg_temp
+function record_success(destination_ids uuid[])
+  returns void language sql volatile set search_path=pg_catalog, pg_temp
+function redrive(event_id uuid DEFAULT NULL::uuid, subscription_id uuid DEFAULT NULL::uuid, destination_id uuid DEFAULT NULL::uuid, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, error_code text DEFAULT NULL::text, statuses outbox.delivery_status[] DEFAULT '{dead,held}'::outbox.delivery_status[], max integer DEFAULT 1000, dry_run boolean DEFAULT false, actor text DEFAULT NULL::text)
+  returns SETOF outbox.deliveries language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function refresh_job_statistics()
+  returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function refuse_input(place text, problem text, remedy text DEFAULT NULL::text)
+  returns void language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function register_worker(worker_id uuid, pool_id text, hostname text, pid integer, version text)
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function release_held(max integer DEFAULT 500)
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function replace_secret(destination_id uuid, name text, value text, overlap interval)
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function requested_by(delivery outbox.deliveries, failures_since integer)
+  returns text language sql immutable parallel safe
+function require_same_instance()
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function retry_delay(policy jsonb, failures integer, retry_after interval, luck double precision)
+  returns interval language sql immutable parallel safe
+function rotate_secret(destination_id uuid, overlap interval DEFAULT '24:00:00'::interval, value text DEFAULT NULL::text, name text DEFAULT 'signing_secret'::text, actor text DEFAULT NULL::text)
+  returns text language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function schedule_due(max integer DEFAULT 10000)
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set enable_seqscan=off set jit=off
+function seal_secret(secret_id bigint, present text, sealed text, key_id text)
+  returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
+function secrets_to_seal(key_id text, max integer DEFAULT 100)
+  returns SETOF uuid language sql stable security definer set search_path=pg_catalog, pg_temp
+function settle_unclaimed(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
+function suggest_topic(wrong text)
+  returns text language sql immutable strict parallel safe set search_path=pg_catalog, pg_temp
+function sweep_workers()
+  returns SETOF uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function tg_destination_secrets__check()
+  returns trigger language plpgsql volatile set search_path=pg_catalog, pg_temp
+function tg_destinations__check()
+  returns trigger language plpgsql volatile set search_path=pg_catalog, pg_temp
+function tg_destinations__refuse_delete()
+  returns trigger language plpgsql volatile set search_path=pg_catalog, pg_temp
+function tg_events__dedupe()
+  returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function tg_events__fan_out()
+  returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
+function tg_refuse_change()
+  returns trigger language plpgsql volatile set search_path=pg_catalog, pg_temp
+function tg_subscriptions__check()
+  returns trigger language plpgsql volatile set search_path=pg_catalog, pg_temp
+function time_of(id uuid)
+  returns timestamp with time zone language sql immutable parallel safe
+function topic_candidates(topic text)
+  returns text[] language plpgsql immutable strict parallel safe set search_path=pg_catalog, pg_temp
+function unclaim_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
+function update_destination(destination_id uuid, config jsonb DEFAULT NULL::jsonb, policy jsonb DEFAULT NULL::jsonb, name text DEFAULT NULL::text, secrets jsonb DEFAULT NULL::jsonb, actor text DEFAULT NULL::text)
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function update_subscription(subscription_id uuid, topics text[] DEFAULT NULL::text[], filter jsonb DEFAULT NULL::jsonb, enabled boolean DEFAULT NULL::boolean, actor text DEFAULT NULL::text)
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function uuid_at(at timestamp with time zone)
+  returns uuid language sql immutable parallel safe
+function uuid_v7()
+  returns uuid language sql volatile parallel safe
+function wake(event_ids uuid[], subscription_ids uuid[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+  returns void language plpgsql volatile set search_path=outbox, pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set jit=off
+function wake_forgotten(first uuid, last uuid, max integer)
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set jit=off
+function worker_lease()
+  returns interval language sql immutable parallel safe
+
+producer may
+  insert on outbox.events (dedupe_key, deliver_after, headers, key, occurred_at, payload, tenant_id, topic, traceparent)
+  execute on outbox.uuid_v7()
+  usage on schema outbox
+
+inspector may
+  select on outbox.attempts (code, destination_id, duration_ms, error, event_id, late, number, outcome, requested_by, started_at, subscription_id, trigger, worker_id)
+  select on outbox.audit_log
+  select on outbox.dead_letters
+  select on outbox.deferred_events
+  select on outbox.deliveries
+  select on outbox.destination_health
+  select on outbox.destination_status
+  select on outbox.destination_types
+  select on outbox.destinations (checked_version, created_at, deleted_at, disabled_at, disabled_reason, id, name, policy, problem, tenant_id, type, updated_at, version)
+  execute on outbox.event_timeline(uuid)
+  select on outbox.events (created_at, dedupe_key, deliver_after, id, key, occurred_at, seq, tenant_id, topic, traceparent)
+  select on outbox.instance
+  select on outbox.lag
+  select on outbox.pending
+  execute on outbox.pending_deliveries()
+  select on outbox.subscriptions (created_at, destination_id, enabled, id, tenant_id, topics, updated_at)
+  execute on outbox.worker_lease()
+  select on outbox.workers
+  usage on schema outbox
+
+operator may
+  select on outbox.attempts (code, destination_id, duration_ms, error, event_id, late, number, outcome, requested_by, started_at, subscription_id, trigger, worker_id)
+  select on outbox.audit_log
+  execute on outbox.cancel(uuid,uuid,text)
+  execute on outbox.confirm_instance()
+  execute on outbox.create_destination(text,jsonb,jsonb,text[],jsonb,text,text,jsonb,text)
+  execute on outbox.create_subscription(uuid,text[],jsonb,text)
+  select on outbox.dead_letters
+  select on outbox.deferred_events
+  execute on outbox.delete_destination(uuid,text)
+  execute on outbox.delete_subscription(uuid,text)
+  select on outbox.deliveries
+  select on outbox.destination_health
+  select on outbox.destination_status
+  select on outbox.destination_types
+  select on outbox.destinations (checked_version, created_at, deleted_at, disabled_at, disabled_reason, id, name, policy, problem, tenant_id, type, updated_at, version)
+  select on outbox.destinations
+  execute on outbox.disable_destination(uuid,text,text)
+  execute on outbox.enable_destination(uuid,text)
+  execute on outbox.event_timeline(uuid)
+  select on outbox.events (created_at, dedupe_key, deliver_after, id, key, occurred_at, seq, tenant_id, topic, traceparent)
+  select on outbox.instance
+  select on outbox.lag
+  select on outbox.pending
+  execute on outbox.pending_deliveries()
+  execute on outbox.prune(interval)
+  execute on outbox.redrive(uuid,uuid,uuid,timestamp with time zone,timestamp with time zone,text,outbox.delivery_status[],integer,boolean,text)
+  execute on outbox.rotate_secret(uuid,interval,text,text,text)
+  select on outbox.subscriptions (created_at, destination_id, enabled, id, tenant_id, topics, updated_at)
+  select on outbox.subscriptions
+  execute on outbox.update_destination(uuid,jsonb,jsonb,text,jsonb,text)
+  execute on outbox.update_subscription(uuid,text[],jsonb,boolean,text)
+  execute on outbox.worker_lease()
+  select on outbox.workers
+  usage on schema outbox
+
+worker may
+  select on outbox.applied_files
+  execute on outbox.change_pool(uuid,text)
+  execute on outbox.destinations_to_check(integer)
+  execute on outbox.fan_out_deferred(integer)
+  execute on outbox.heartbeat(uuid)
+  execute on outbox.leave_worker(uuid)
+  execute on outbox.load_deliveries(uuid,uuid[],uuid[])
+  execute on outbox.load_destinations(uuid[])
+  execute on outbox.maintain_partitions(integer)
+  execute on outbox.mark_checked(uuid,integer,text)
+  execute on outbox.prune(interval)
+  execute on outbox.reconcile(integer)
+  execute on outbox.record_attempts(uuid,json)
+  execute on outbox.record_delivered(uuid,uuid[],uuid[],integer[],integer[],jsonb)
+  execute on outbox.refresh_job_statistics()
+  execute on outbox.register_worker(uuid,text,text,integer,text)
+  execute on outbox.release_held(integer)
+  execute on outbox.require_same_instance()
+  execute on outbox.schedule_due(integer)
+  execute on outbox.seal_secret(bigint,text,text,text)
+  execute on outbox.secrets_to_seal(text,integer)
+  execute on outbox.sweep_workers()
+  execute on outbox.unclaim_deliveries(uuid,uuid[],uuid[])
+  usage on schema graphile_worker
+  usage on schema outbox

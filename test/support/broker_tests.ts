@@ -1,0 +1,57 @@
+/** What the test files of the rabbitmq type share: one broker for a file, and a fresh exchange and queue for a test. */
+import { randomUUID } from "node:crypto";
+import { after, before, type TestOptions } from "node:test";
+import type { ChannelModel, ConfirmChannel, ConsumeMessage, Options } from "amqplib";
+import { Arrivals } from "./arrivals.ts";
+import { type Broker, type BrokerOptions, brokerMissing, startBroker } from "./rabbitmq.ts";
+
+/** Without a broker these tests are skipped, but not where everything has to be tested. */
+export const needsBroker: TestOptions =
+  brokerMissing === undefined || process.env.CI === "true" ? {} : { skip: brokerMissing };
+
+/** A queue of a test, bound to an exchange of its own for every routing key. */
+export interface TestQueue extends AsyncDisposable {
+  readonly exchange: string;
+  readonly queue: string;
+  readonly channel: ConfirmChannel;
+  /** Everything that arrives in the queue, once `consume` was called. */
+  readonly messages: Arrivals<ConsumeMessage>;
+  readonly consume: () => Promise<void>;
+}
+
+/** Starts the file's broker before its tests and ends it after them; the function gives it. */
+export const useBroker = (options: BrokerOptions = {}): (() => Broker) => {
+  let broker: Broker | undefined;
+  before(async () => {
+    if (needsBroker.skip === undefined) broker = await startBroker(options);
+  });
+  after(() => broker?.[Symbol.asyncDispose]());
+  return () => {
+    if (broker === undefined) throw new Error(brokerMissing);
+    return broker;
+  };
+};
+
+/** Declares an exchange and a queue with random names. */
+export const openQueue = async (broker: Broker, args: Options.AssertQueue = {}): Promise<TestQueue> => {
+  const client: ChannelModel = await broker.client();
+  client.on("error", () => {});
+  const channel = await client.createConfirmChannel();
+  const name = `test ${randomUUID()}`;
+  await channel.assertExchange(name, "topic");
+  await channel.assertQueue(name, args);
+  await channel.bindQueue(name, name, "#");
+  const messages = new Arrivals<ConsumeMessage>();
+  const add = (message: ConsumeMessage | null) => message !== null && messages.add(message);
+  return {
+    exchange: name,
+    queue: name,
+    channel,
+    messages,
+    consume: async () => void (await channel.consume(name, add, { noAck: true })),
+    [Symbol.asyncDispose]: async () => {
+      messages.close();
+      await client.close().catch(() => {});
+    },
+  };
+};

@@ -1,0 +1,51 @@
+/** Forwards TCP connections to a port of 127.0.0.1, counts them, cuts them, goes away and comes back: `await using ...`. */
+import { once } from "node:events";
+import { connect, createServer, type Socket } from "node:net";
+
+export interface Forwarder extends AsyncDisposable {
+  readonly port: number;
+  /** Connections that are open now. */
+  readonly open: ReadonlySet<Socket>;
+  /** Connections that there have been. */
+  readonly accepted: () => number;
+  /** Resets all connections. */
+  readonly cut: () => void;
+  /** Ends all connections and refuses others, as a server that is down. */
+  readonly stop: () => Promise<void>;
+  /** Listens again, on the same port. */
+  readonly start: () => Promise<void>;
+}
+
+export const startForwarder = async (port: number): Promise<Forwarder> => {
+  const open = new Set<Socket>();
+  let accepted = 0;
+  let ownPort = 0;
+  const forward = (socket: Socket): void => {
+    accepted += 1;
+    open.add(socket);
+    const onward = connect({ host: "127.0.0.1", port });
+    socket.on("error", () => socket.destroy()).on("close", () => onward.destroy());
+    socket.on("close", () => open.delete(socket));
+    onward.on("error", () => socket.destroy()).on("close", () => socket.destroySoon());
+    socket.pipe(onward).pipe(socket);
+  };
+  const server = createServer(forward);
+  const start = async (): Promise<void> => {
+    server.listen(ownPort, "127.0.0.1");
+    await once(server, "listening");
+    const address = server.address();
+    ownPort = typeof address === "object" ? (address?.port ?? 0) : 0;
+  };
+  const cut = (): void => {
+    for (const socket of open) socket.resetAndDestroy();
+  };
+  const stop = async (): Promise<void> => {
+    if (!server.listening) return;
+    const closed = once(server, "close");
+    server.close();
+    for (const socket of open) socket.destroy();
+    await closed;
+  };
+  await start();
+  return { port: ownPort, open, accepted: () => accepted, cut, stop, start, [Symbol.asyncDispose]: stop };
+};
