@@ -32,15 +32,18 @@ export const useBroker = (options: BrokerOptions = {}): (() => Broker) => {
   };
 };
 
-/** Declares an exchange and a queue with random names. */
+/**
+ * Declares an exchange and a queue with random names. Not a topic exchange: RabbitMQ 3.10 that is killed soon after can
+ * come back with the binding in its list and nothing routed by it.
+ */
 export const openQueue = async (broker: Broker, args: Options.AssertQueue = {}): Promise<TestQueue> => {
   const client: ChannelModel = await broker.client();
   client.on("error", () => {});
   const channel = await client.createConfirmChannel();
   const name = `test ${randomUUID()}`;
-  await channel.assertExchange(name, "topic");
+  await channel.assertExchange(name, "fanout");
   await channel.assertQueue(name, args);
-  await channel.bindQueue(name, name, "#");
+  await channel.bindQueue(name, name, "");
   const messages = new Arrivals<ConsumeMessage>();
   const add = (message: ConsumeMessage | null) => message !== null && messages.add(message);
   return {
