@@ -27,45 +27,49 @@ create or replace function outbox.claim_deliveries(worker_id uuid, event_ids uui
   set plan_cache_mode = force_generic_plan
   set lock_timeout = '500ms'
   set enable_seqscan = off
+  set enable_bitmapscan = off
   set jit = off
-  set enable_hashjoin = off
+  set enable_nestloop = off
   set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
   v_first constant uuid := (select i from unnest(event_ids) as i order by i limit 1);
+  v_last constant uuid := (select i from unnest(event_ids) as i order by i desc limit 1);
 begin
   return query
-  with claimed as (
+  with open as materialized (
+    select s.id as subscription_id, t.version
+    from outbox.subscriptions as s
+    join outbox.destinations as t on t.id = s.destination_id
+    where s.id = any (subscription_ids)
+    and t.id = any (array(select s.destination_id from outbox.subscriptions as s where s.id = any (subscription_ids)))
+    and coalesce(t.disabled_at, t.deleted_at) is null
+  ), claimed as (
     update outbox.deliveries as d
     set attempt_count = d.attempt_count + 1, claimed_by = claim_deliveries.worker_id, last_attempt_at = clock_timestamp()
-    from (
-      select distinct k.event_id, k.subscription_id
-      from unnest(event_ids, subscription_ids) as k (event_id, subscription_id)
-      order by 1, 2
-    ) as k
-    where d.event_id = k.event_id
-    and d.subscription_id = k.subscription_id
-    and d.event_id >= v_first
+    from open as o
+    where d.event_id = any (event_ids)
+    and d.event_id between v_first and v_last
+    and (d.event_id, d.subscription_id) in (select * from unnest(event_ids, subscription_ids))
+    and d.subscription_id = o.subscription_id
     and d.status = 'pending'
     and d.claimed_by is null
     and (d.next_attempt_at is null or d.next_attempt_at <= now())
-    and (select true from outbox.subscriptions as s where s.id = d.subscription_id)
-    and (select t.disabled_at is null and t.deleted_at is null from outbox.destinations as t where t.id = d.destination_id)
-    returning d.event_id, d.subscription_id, d.attempt_count, d.destination_id
+    returning d.event_id, d.subscription_id, d.attempt_count, d.destination_id, o.version
   )
   select
-    c.event_id, c.subscription_id, c.attempt_count, c.destination_id,
-    (select t.version from outbox.destinations as t where t.id = c.destination_id),
+    c.event_id, c.subscription_id, c.attempt_count, c.destination_id, c.version,
     e.tenant_id, e.topic, e.key, e.payload::text, e.headers, e.traceparent, e.occurred_at
   from claimed as c
   join outbox.events as e on e.id = c.event_id
-  where e.id >= v_first;
+  where e.id = any (event_ids)
+  and e.id between v_first and v_last;
 end
 $$;
 revoke all on function outbox.claim_deliveries(uuid, uuid[], uuid[]) from public;
 comment on function outbox.claim_deliveries(uuid, uuid[], uuid[]) is
-  'Claims those of the deliveries that are due, unclaimed and not disabled, and reads their events. The bound on event_id spares the executor the partitions of history; two bounds would look like a range scan to the planner, and joins instead of scalar subqueries like tables worth materialising.';
+  'Claims those of the deliveries that are due, unclaimed and not disabled, and reads their events. Each table is read by one index scan for all ids, and joined by hash: a look-up a row, each with its own choice of partition, takes twice the time. The bounds spare the partitions of history.';
 
 create or replace function outbox.settle_unclaimed(worker_id uuid, event_ids uuid[], subscription_ids uuid[]) returns integer
   language plpgsql

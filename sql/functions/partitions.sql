@@ -22,7 +22,7 @@ declare
   v_key constant text := case parent when 'events' then 'id' else 'event_id' end;
   v_from constant uuid := outbox.uuid_at(day::timestamp at time zone 'UTC');
   v_to constant uuid := outbox.uuid_at((day + 1)::timestamp at time zone 'UTC');
-  v_fillfactor constant integer := case parent when 'deliveries' then 60 else 100 end;
+  v_fillfactor constant integer := case parent when 'deliveries' then 40 else 100 end;
 begin
   if to_regclass('outbox.' || quote_ident(v_name)) is not null then
     return;

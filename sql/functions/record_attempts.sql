@@ -84,13 +84,15 @@ create or replace function outbox.record_delivered(
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan
   set enable_seqscan = off
+  set enable_bitmapscan = off
   set jit = off
-  set enable_hashjoin = off
+  set enable_nestloop = off
   set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
   v_first constant uuid := (select i from unnest(event_ids) as i order by i limit 1);
+  v_last constant uuid := (select i from unnest(event_ids) as i order by i desc limit 1);
   v_recorded integer;
   v_destination_ids uuid[];
 begin
@@ -99,14 +101,14 @@ begin
     from rows from (
       unnest(event_ids), unnest(subscription_ids), unnest(numbers), unnest(durations_ms), jsonb_array_elements(responses)
     ) as g (event_id, subscription_id, number, duration_ms, response)
-    order by g.event_id, g.subscription_id
   ), updated as (
     update outbox.deliveries as d
     set status = 'delivered', error_code = null, next_attempt_at = null, job_at = null, finished_at = now(), claimed_by = null
     from given as g
-    where d.event_id = g.event_id
+    where d.event_id = any (event_ids)
+    and d.event_id between v_first and v_last
+    and d.event_id = g.event_id
     and d.subscription_id = g.subscription_id
-    and d.event_id >= v_first
     and d.attempt_count = g.number
     and d.claimed_by = record_delivered.worker_id
     returning d.event_id, d.subscription_id, d.attempt_count as number, d.last_attempt_at, d.destination_id,

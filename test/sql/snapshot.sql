@@ -324,7 +324,7 @@ function check_regex(pattern text, place text)
 function check_topics(topics text[])
   returns text[] language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function claim_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
-  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone) language plpgsql volatile set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set lock_timeout=500ms set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
+  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone) language plpgsql volatile set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set lock_timeout=500ms set enable_seqscan=off set enable_bitmapscan=off set jit=off set enable_nestloop=off set enable_mergejoin=off
 function compile_comparison(operator text, operand jsonb, path text, negated boolean)
   returns text language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function compile_condition(condition jsonb, path text, place text, negated boolean)
@@ -446,7 +446,7 @@ function reconcile(max integer DEFAULT 10000)
 function record_attempts(worker_id uuid, attempts json)
   returns TABLE(event_id uuid, subscription_id uuid, status text, next_attempt_at timestamp with time zone) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
 function record_delivered(worker_id uuid, event_ids uuid[], subscription_ids uuid[], numbers integer[], durations_ms integer[], responses jsonb)
-  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_bitmapscan=off set jit=off set enable_nestloop=off set enable_mergejoin=off
 function record_failed(worker_id uuid, given outbox.given_attempt[])
   returns outbox.recorded_attempt[] language plpgsql volatile set search_path=pg_catalog, pg_temp
 function record_failures(recorded outbox.recorded_attempt[])
