@@ -36,8 +36,11 @@ export interface UndeliveredDelivery extends DeliveryKey {
 /** The name of a delivery as one string, for maps. */
 export const nameOf = ({ eventId, subscriptionId }: DeliveryKey): string => `${eventId}/${subscriptionId}`;
 
+/** An array as Postgres reads it, of values that need no quotes: the driver would look at each for what to escape. */
+const arrayOf = (values: readonly (string | number)[]): string => `{${values.join(",")}}`;
+
 const idsOf = (keys: readonly DeliveryKey[]) =>
-  [keys.map(({ eventId }) => eventId), keys.map(({ subscriptionId }) => subscriptionId)] as const;
+  [arrayOf(keys.map(({ eventId }) => eventId)), arrayOf(keys.map(({ subscriptionId }) => subscriptionId))] as const;
 
 /** Claims deliveries for a worker. Those that are not to run now are left out. */
 export const loadDeliveries = async (
@@ -61,8 +64,8 @@ const recordDelivered = async (
   reports: readonly AttemptReport[],
 ): Promise<void> => {
   const [eventIds, subscriptionIds] = idsOf(reports);
-  const numbers = reports.map(({ number }) => number);
-  const durationsMs = reports.map(({ durationMs }) => durationMs);
+  const numbers = arrayOf(reports.map(({ number }) => number));
+  const durationsMs = arrayOf(reports.map(({ durationMs }) => durationMs));
   const responses = JSON.stringify(reports.map(({ response }) => response ?? null));
   await sql`
     select outbox.record_delivered(
