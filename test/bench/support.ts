@@ -57,9 +57,11 @@ export const startWorkerProcess = async (databaseUrl: string) => {
   return { [Symbol.asyncDispose]: () => end(child) };
 };
 
-/** Seconds that bare undici needs for as many POSTs. */
-export const bareSeconds = async (url: string, requests: number): Promise<number> =>
-  (await start("undici-process.ts", [url, String(requests), String(concurrency)])).message.seconds;
+/** Seconds that bare undici needs for as many POSTs, after some that warm it up. */
+export const bareSeconds = async (url: string, requests: number, warmUp: number): Promise<number> => {
+  const args = [requests, concurrency, warmUp].map(String);
+  return (await start("undici-process.ts", [url, ...args])).message.seconds;
+};
 
 /** A fresh migrated database with one destination at the URL. */
 export const openDatabase = async (serverUrl: string, name: string, target?: string) => {
@@ -79,15 +81,19 @@ export const openDatabase = async (serverUrl: string, name: string, target?: str
   return { url: url.href, pool, [Symbol.asyncDispose]: () => pool.end() };
 };
 
-/** Inserts events, 1,000 in a statement. */
+/** Inserts events, 1,000 in a statement, all of them in one transaction: they appear at the same moment. */
 export const insertEvents = async (pool: pg.Pool, events: number): Promise<void> => {
+  const client = await pool.connect();
+  await client.query("begin");
   for (let done = 0; done < events; done += 1_000) {
-    await pool.query(
+    await client.query(
       `insert into outbox.events (topic, payload)
        select 'order.paid', json_build_object('order_id', $1 + n, 'total', 12.50) from generate_series(1, 1000) as n`,
       [done],
     );
   }
+  await client.query("commit");
+  client.release();
 };
 
 /** The middle of an odd number of figures. */

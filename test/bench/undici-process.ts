@@ -1,10 +1,10 @@
 /**
  * The limit: the same POSTs with undici and nothing else, their headers as large as a webhook's, their answers read. Arguments:
- * URL, requests, concurrency. Sends `{ seconds }`.
+ * URL, requests, concurrency, and how many come before the clock starts. Sends `{ seconds }`.
  */
 import { Pool } from "undici";
 
-const [, , target = "", requests = "", concurrency = ""] = process.argv;
+const [, , target = "", requests = "", concurrency = "", warmUp = ""] = process.argv;
 const url = new URL(target);
 const headers = {
   "user-agent": "Postrider (+https://www.npmjs.com/package/postrider)",
@@ -14,7 +14,7 @@ const headers = {
   "webhook-signature": `v1,${Buffer.alloc(32).toString("base64")}`,
 };
 const pool = new Pool(url.origin, { connections: Number(concurrency), pipelining: 1 });
-let left = Number(requests);
+let left = 0;
 const post = async (): Promise<void> => {
   while (left > 0) {
     left -= 1;
@@ -23,8 +23,13 @@ const post = async (): Promise<void> => {
     await answer.body.text();
   }
 };
+const postAll = async (count: number): Promise<void> => {
+  left = count;
+  await Promise.all(Array.from({ length: Number(concurrency) }, post));
+};
+await postAll(Number(warmUp));
 const startedAt = performance.now();
-await Promise.all(Array.from({ length: Number(concurrency) }, post));
+await postAll(Number(requests));
 process.send?.({ seconds: (performance.now() - startedAt) / 1000 });
 await pool.close();
 process.disconnect();
