@@ -1,5 +1,6 @@
 /** What events look like on an EventBridge bus, and the contract of all types. */
 import { destination as eventbridge } from "../../src/destinations/eventbridge.ts";
+import { badConfigs } from "../support/bad_configs.ts";
 import { testDestination } from "../support/contract.ts";
 import { startEventBridge } from "../support/eventbridge.ts";
 import { accessKeys, region, scopeOf } from "../support/sigv4.ts";
@@ -18,17 +19,7 @@ testDestination(eventbridge, async () => {
     },
     openConnections: server.openConnections,
     configAt: (port) => ({ ...config, endpoint: `http://127.0.0.1:${port}` }),
-    badConfigs: {
-      event_bus_name: { ...config, event_bus_name: "a bus" },
-      region: { ...config, region: "Europe" },
-      endpoint: { ...config, endpoint: "https://example.com/path" },
-      role_arn: { ...config, role_arn: "role" },
-      body: { ...config, body: "cloudevents_binary" },
-      source: { ...config, source: "" },
-      resources: { ...config, resources: "arn" },
-      "resources.0": { ...config, resources: [""] },
-      bus: { ...config, bus: "orders" },
-    },
+    badConfigs: badConfigs.eventbridge(config),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 });

@@ -1,6 +1,7 @@
 /** What the Kafka type sends, and the contract of all types. */
 
 import { destination as kafka } from "../../src/destinations/kafka.ts";
+import { badConfigs } from "../support/bad_configs.ts";
 import { testDestination } from "../support/contract.ts";
 import { startKafka } from "../support/kafka/broker.ts";
 
@@ -18,21 +19,7 @@ testDestination(kafka, async () => {
     },
     openConnections: () => broker.connections,
     configAt: (port) => ({ ...config, brokers: [`127.0.0.1:${port}`] }),
-    badConfigs: {
-      brokers: { topic: "orders" },
-      "brokers.0": { ...config, brokers: ["127.0.0.1"] },
-      topic: { ...config, topic: "a b" },
-      key: { ...config, key: "tenant" },
-      body: { ...config, body: "xml" },
-      source: { ...config, source: "" },
-      compression: { ...config, compression: "zstd" },
-      message_bytes_max: { ...config, message_bytes_max: 1 },
-      tls: { ...config, tls: "no" },
-      ca: { ...config, ca: "certificate" },
-      cert: { ...config, cert: "certificate" },
-      sasl: { ...config, sasl: "gssapi" },
-      acks: { ...config, acks: 1 },
-    },
+    badConfigs: badConfigs.kafka(config),
     [Symbol.asyncDispose]: () => broker[Symbol.asyncDispose](),
   };
 });

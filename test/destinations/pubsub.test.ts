@@ -7,6 +7,7 @@ import { status } from "@grpc/grpc-js";
 import type { FailureCode, Outcome } from "../../src/destination.ts";
 import { destination as pubsub } from "../../src/destinations/pubsub.ts";
 import { startServer } from "../outbound/servers.ts";
+import { badConfigs } from "../support/bad_configs.ts";
 import { openDestination, testDestination } from "../support/contract.ts";
 import { startDns } from "../support/dns.ts";
 import { pubsubConfig, startPubsub } from "../support/pubsub.ts";
@@ -30,16 +31,7 @@ testDestination(pubsub, async () => {
     },
     openConnections: () => server.connections.open,
     configAt: pubsubConfig,
-    badConfigs: {
-      project_id: { topic: "events" },
-      topic: { ...config, topic: "projects/acme-shop/topics/events" },
-      ordering: { ...config, ordering: "yes" },
-      endpoint: { ...config, endpoint: "127.0.0.1:8085" },
-      "attributes.a": { ...config, attributes: { a: 1 } },
-      body: { ...config, body: "xml" },
-      source: { ...config, source: "" },
-      credentials: { ...config, credentials: {} },
-    },
+    badConfigs: badConfigs.pubsub(config),
     [Symbol.asyncDispose]: () => server.close(),
   };
 });

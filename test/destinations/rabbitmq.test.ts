@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Outcome } from "../../src/destination.ts";
 import { destination as rabbitmq } from "../../src/destinations/rabbitmq.ts";
-import { needsBroker, openQueue, useBroker } from "../support/broker_tests.ts";
+import { needsBroker, openQueue, openRabbitmq, useBroker } from "../support/broker_tests.ts";
 import { type DeliverOptions, openDestination, testDestination } from "../support/contract.ts";
 import { startForwarder } from "../support/forwarder.ts";
 
@@ -21,41 +21,7 @@ const configOf = (exchange: string, rest: object = {}): object => ({
 });
 
 if (needsBroker.skip === undefined) {
-  testDestination(rabbitmq, async () => {
-    const queue = await openQueue(broker());
-    await queue.consume();
-    const forwarder = await startForwarder(broker().port);
-    const config = configOf(queue.exchange, { port: forwarder.port });
-    return {
-      config,
-      secrets,
-      next: async () => {
-        const { content, properties } = await queue.messages.next();
-        return { payload: content.toString(), id: properties.messageId, topic: properties.type };
-      },
-      openConnections: () => forwarder.open.size,
-      configAt: (port) => ({ ...config, port }),
-      badConfigs: {
-        host: { tls: false, exchange: "" },
-        exchange: { host: "mq.example.com" },
-        port: { ...config, port: 65_536 },
-        tls: { ...config, tls: "no" },
-        ca: { ...config, ca: "/etc/ssl/ca.pem" },
-        client_cert: { ...config, client_cert: "x" },
-        vhost: { ...config, vhost: "" },
-        routing_key: { ...config, routing_key: 7 },
-        body: { ...config, body: "xml" },
-        source: { ...config, source: "" },
-        "headers.a": { ...config, headers: { a: 1 } },
-        message_bytes_max: { ...config, message_bytes_max: 0 },
-        url: { ...config, url: "amqp://guest:guest@mq.example.com" },
-      },
-      [Symbol.asyncDispose]: async () => {
-        await forwarder[Symbol.asyncDispose]();
-        await queue[Symbol.asyncDispose]();
-      },
-    };
-  });
+  testDestination(rabbitmq, () => openRabbitmq(broker(), new URL(`amqp://guest:guest@127.0.0.1:${broker().port}`)));
 }
 
 const told = (outcome: Outcome) => [outcome.kind, "code" in outcome ? outcome.code : undefined];

@@ -3,6 +3,10 @@ import { randomUUID } from "node:crypto";
 import { after, before, type TestOptions } from "node:test";
 import type { ChannelModel, ConfirmChannel, ConsumeMessage, Options } from "amqplib";
 import { Arrivals } from "./arrivals.ts";
+import { badConfigs } from "./bad_configs.ts";
+import type { Opened, Received } from "./contract.ts";
+import { openForwarded } from "./forwarded.ts";
+import { startForwarder } from "./forwarder.ts";
 import { type Broker, type BrokerOptions, brokerMissing, startBroker } from "./rabbitmq.ts";
 
 /** Without a broker these tests are skipped, but not where everything has to be tested. */
@@ -32,11 +36,18 @@ export const useBroker = (options: BrokerOptions = {}): (() => Broker) => {
   };
 };
 
+/** The event in a message that carries the payload as it was inserted. */
+const eventOfMessage = ({ content, properties }: ConsumeMessage): Received => ({
+  payload: content.toString(),
+  id: properties.messageId,
+  topic: properties.type,
+});
+
 /**
  * Declares an exchange and a queue with random names. Not a topic exchange: RabbitMQ 3.10 that is killed soon after can
  * come back with the binding in its list and nothing routed by it.
  */
-export const openQueue = async (broker: Broker, args: Options.AssertQueue = {}): Promise<TestQueue> => {
+export const openQueue = async (broker: Pick<Broker, "client">, args: Options.AssertQueue = {}): Promise<TestQueue> => {
   const client: ChannelModel = await broker.client();
   client.on("error", () => {});
   const channel = await client.createConfirmChannel();
@@ -54,7 +65,23 @@ export const openQueue = async (broker: Broker, args: Options.AssertQueue = {}):
     consume: async () => void (await channel.consume(name, add, { noAck: true })),
     [Symbol.asyncDispose]: async () => {
       messages.close();
+      await channel.deleteExchange(name).catch(() => {});
       await client.close().catch(() => {});
     },
   };
+};
+
+/** An exchange of the broker at an address, as the contract wants it; it is gone with its connection. */
+export const openRabbitmq = async (broker: Pick<Broker, "client">, address: URL): Promise<Opened> => {
+  const { hostname, port, username, password, pathname } = address;
+  const queue = await openQueue(broker, { exclusive: true });
+  await queue.consume();
+  const vhost = decodeURIComponent(pathname.slice(1)) || "/";
+  return openForwarded(await startForwarder(Number(port || 5672), { host: hostname }), {
+    configAt: (port) => ({ host: "127.0.0.1", port, tls: false, vhost, exchange: queue.exchange }),
+    secrets: { username: [decodeURIComponent(username)], password: [decodeURIComponent(password)] },
+    next: async () => eventOfMessage(await queue.messages.next()),
+    badConfigs: badConfigs.rabbitmq,
+    [Symbol.asyncDispose]: () => queue[Symbol.asyncDispose](),
+  });
 };

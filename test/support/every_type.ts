@@ -8,7 +8,7 @@ import { pubsubConfig, startPubsub } from "./pubsub.ts";
 import { startBroker } from "./rabbitmq.ts";
 import { startReceiver } from "./receiver.ts";
 import { accessKeys, region, scopeOf } from "./sigv4.ts";
-import { startSqs } from "./sqs.ts";
+import { eventOfMessage, startSqs } from "./sqs.ts";
 
 /** An event as a server got it. */
 export interface Arrival {
@@ -89,8 +89,8 @@ const openSqs = async (): Promise<Place> => {
     secrets: firstOf(accessKeys),
     arrived: async () => {
       while (sqs.length("orders") > 0) {
-        const { Body = "", MessageAttributes: { id, topic } = {} } = await sqs.take("orders");
-        taken.push({ id: id?.StringValue ?? "", topic: topic?.StringValue ?? "", body: Body });
+        const { payload: body, ...names } = eventOfMessage(await sqs.take("orders"));
+        taken.push({ ...names, body });
       }
       return taken;
     },

@@ -1,4 +1,4 @@
-/** Forwards TCP connections to a port of 127.0.0.1, counts them, cuts them, goes away and comes back: `await using ...`. */
+/** Forwards TCP connections to a port, counts them, cuts them, goes away and comes back: `await using ...`. */
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
@@ -16,18 +16,28 @@ export interface Forwarder extends AsyncDisposable {
   readonly start: () => Promise<void>;
 }
 
-export const startForwarder = async (port: number): Promise<Forwarder> => {
+export interface ForwarderOptions {
+  /** Default: 127.0.0.1. */
+  readonly host?: string;
+  /** Brings what the server says to the client. Default: as it is. */
+  readonly answers?: (server: Socket, client: Socket) => void;
+}
+
+/** Starts on 127.0.0.1. */
+export const startForwarder = async (port: number, options: ForwarderOptions = {}): Promise<Forwarder> => {
+  const { host = "127.0.0.1", answers = (server, client) => void server.pipe(client) } = options;
   const open = new Set<Socket>();
   let accepted = 0;
   let ownPort = 0;
   const forward = (socket: Socket): void => {
     accepted += 1;
     open.add(socket);
-    const onward = connect({ host: "127.0.0.1", port });
+    const onward = connect({ host, port });
     socket.on("error", () => socket.destroy()).on("close", () => onward.destroy());
     socket.on("close", () => open.delete(socket));
     onward.on("error", () => socket.destroy()).on("close", () => socket.destroySoon());
-    socket.pipe(onward).pipe(socket);
+    socket.pipe(onward);
+    answers(onward, socket);
   };
   const server = createServer(forward);
   const start = async (): Promise<void> => {

@@ -6,7 +6,8 @@ import {
   SQSClient,
   type Message as SqsMessage,
 } from "@aws-sdk/client-sqs";
-import { type FauxqsServer, startFauxqs } from "fauxqs";
+import { startFauxqs } from "fauxqs";
+import type { Received } from "./contract.ts";
 import { type ReceivedRequest, type Receiver, type Reply, startReceiver } from "./receiver.ts";
 import { region, type SigningScope, scopeOf, signatureProblem } from "./sigv4.ts";
 
@@ -20,6 +21,8 @@ export interface Sqs extends AsyncDisposable {
   readonly intercept: (next: Intercept) => void;
   /** The answer of the emulator, past the door. */
   readonly forward: (request: ReceivedRequest) => Promise<{ status: number; body: string }>;
+  /** Puts a message into a queue. */
+  readonly put: (queue: string, body: string) => void;
   /** Takes the next message out of a queue. */
   readonly take: (queue: string) => Promise<SqsMessage>;
   /** Messages that are in a queue. */
@@ -48,24 +51,29 @@ const forwardTo = async (port: number, { method, headers, rawBody }: ReceivedReq
   return { status: answer.status, headers: { "x-amzn-requestid": "request-1" }, body: await answer.text() };
 };
 
-const takeFrom =
-  (client: SQSClient, server: FauxqsServer) =>
-  async (queue: string): Promise<SqsMessage> => {
-    const QueueUrl = server.inspectQueue(queue)?.url ?? "";
-    const { Messages = [] } = await client.send(
-      new ReceiveMessageCommand({
-        QueueUrl,
-        MaxNumberOfMessages: 1,
-        WaitTimeSeconds: 15,
-        MessageAttributeNames: ["All"],
-        MessageSystemAttributeNames: ["All"],
-      }),
-    );
-    const [message] = Messages;
-    if (message === undefined) throw new Error(`No message came to ${queue}`);
-    await client.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle: message.ReceiptHandle }));
-    return message;
-  };
+/** Takes the next message out of a queue, as an independent consumer. */
+export const takeMessage = async (client: SQSClient, QueueUrl: string): Promise<SqsMessage> => {
+  const { Messages = [] } = await client.send(
+    new ReceiveMessageCommand({
+      QueueUrl,
+      MaxNumberOfMessages: 1,
+      WaitTimeSeconds: 15,
+      MessageAttributeNames: ["All"],
+      MessageSystemAttributeNames: ["All"],
+    }),
+  );
+  const [message] = Messages;
+  if (message === undefined) throw new Error(`No message came to ${QueueUrl}`);
+  await client.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle: message.ReceiptHandle }));
+  return message;
+};
+
+/** The event in a message that carries the payload as it was inserted. */
+export const eventOfMessage = ({ Body = "", MessageAttributes: { id, topic } = {} }: SqsMessage): Received => ({
+  payload: Body,
+  id: id?.StringValue ?? "",
+  topic: topic?.StringValue ?? "",
+});
 
 /** Starts SQS with queues; a name that ends in `.fifo` makes a FIFO queue. */
 export async function startSqs(queues: readonly string[], allowed: SigningScope = scopeOf("sqs")): Promise<Sqs> {
@@ -101,7 +109,8 @@ export async function startSqs(queues: readonly string[], allowed: SigningScope 
       intercept = next;
     },
     forward,
-    take: takeFrom(consumer, server),
+    put: (queue, body) => void server.sendMessage(queue, body),
+    take: (queue) => takeMessage(consumer, server.inspectQueue(queue)?.url ?? ""),
     length: (queue) => server.inspectQueue(queue)?.messages.ready.length ?? 0,
     [Symbol.asyncDispose]: async () => {
       consumer.destroy();
