@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
 import { Arrivals } from "./arrivals.ts";
+import type { EventRules } from "./event_rules.ts";
 import { type ReceivedRequest, type Receiver, type Reply, startReceiver } from "./receiver.ts";
 import { type SigningScope, signatureProblem } from "./sigv4.ts";
 
@@ -60,16 +61,19 @@ const entryProblem = ({ Source = "", DetailType = "", Detail = "" }: EventEntry)
   return isObject(Detail) ? undefined : "MalformedDetail";
 };
 
-const requestProblem = (request: ReceivedRequest, scope: SigningScope): Reply => {
+/** What is answered to a request that has no events, or is not to be believed. */
+const answerWithoutEvents = (request: ReceivedRequest, scope: SigningScope, rules: EventRules | undefined): Reply => {
   const problem = signatureProblem(request, scope);
   if (problem !== undefined) return eventsError(problem.startsWith("Invalid") ? 403 : 400, problem);
   const { "x-amz-target": target, "content-type": type } = request.headers;
-  if (target !== "AWSEvents.PutEvents" || type !== contentType) return eventsError(400, "UnknownOperationException");
-  return undefined;
+  const operation = String(target).replace(/^AWSEvents\./, "");
+  if (operation === "PutEvents" && type === contentType) return undefined;
+  const isManaged = rules?.manage(operation, JSON.parse(request.rawBody.toString())) ?? false;
+  return isManaged ? answer(200, {}) : eventsError(400, "UnknownOperationException");
 };
 
-/** Starts EventBridge. The address takes any bus. */
-export async function startEventBridge(scope: SigningScope): Promise<EventBridge> {
+/** Starts EventBridge. The address takes any bus; what its events are brought to is for the rules to say, if there are any. */
+export async function startEventBridge(scope: SigningScope, rules?: EventRules): Promise<EventBridge> {
   const sockets = new Set<Socket>();
   const events = new Arrivals<EventEntry>();
   let intercept: Parameters<EventBridge["intercept"]>[0] = () => undefined;
@@ -78,6 +82,7 @@ export async function startEventBridge(scope: SigningScope): Promise<EventBridge
     const ErrorCode = failing(entry) ?? entryProblem(entry);
     if (ErrorCode !== undefined) return { ErrorCode, ErrorMessage: "no" };
     events.add(entry);
+    rules?.route(entry);
     return { EventId: randomUUID() };
   };
   const receiver = await startReceiver({
@@ -86,8 +91,8 @@ export async function startEventBridge(scope: SigningScope): Promise<EventBridge
         sockets.add(socket);
         socket.once("close", () => sockets.delete(socket));
       }
-      const problem = requestProblem(request, scope);
-      if (problem !== undefined) return problem;
+      const answered = answerWithoutEvents(request, scope, rules);
+      if (answered !== undefined) return answered;
       const { Entries } = JSON.parse(request.rawBody.toString()) as { readonly Entries: readonly EventEntry[] };
       const instead = intercept(Entries, request);
       if (instead !== undefined) return instead;

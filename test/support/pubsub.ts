@@ -18,6 +18,7 @@ import {
 import { loadSync } from "@grpc/proto-loader";
 import { Arrivals } from "./arrivals.ts";
 import type { Certificate } from "./certificate.ts";
+import { createTopics, type PubsubTopics } from "./pubsub_subscriptions.ts";
 
 /** A message as a subscriber would get it. */
 export interface StoredMessage {
@@ -49,7 +50,7 @@ export interface PubsubOptions {
 
 export interface PubsubServer extends AsyncDisposable {
   readonly port: number;
-  /** Of the only topic, `events` of the project `acme-shop`. */
+  /** Of all topics. The first is `events` of the project `acme-shop`. */
   readonly stored: Arrivals<StoredMessage>;
   readonly requests: Arrivals<PublishRequest>;
   /** Now, and ever. */
@@ -66,13 +67,13 @@ const packageFolder = (name: string, from: NodeJS.Require): string => {
   return folder;
 };
 
-const loadPublisher = (): ServiceDefinition => {
+const loadServices = (): readonly ServiceDefinition[] => {
   const here = createRequire(import.meta.url);
   const pubsub = packageFolder("@google-cloud/pubsub", here);
   const gax = packageFolder("google-gax", createRequire(here.resolve("@google-cloud/pubsub")));
   const includeDirs = [pubsub, gax].map((folder) => join(folder, "build", "protos"));
   const loaded = loadSync("google/pubsub/v1/pubsub.proto", { includeDirs, defaults: true, longs: String });
-  return loaded["google.pubsub.v1.Publisher"] as ServiceDefinition;
+  return ["Publisher", "Subscriber"].map((name) => loaded[`google.pubsub.v1.${name}`] as ServiceDefinition);
 };
 
 const problemOf = ({ data, attributes, orderingKey }: PublishRequest["messages"][number]): string | undefined => {
@@ -86,8 +87,8 @@ const problemOf = ({ data, attributes, orderingKey }: PublishRequest["messages"]
   return undefined;
 };
 
-const refusalOf = ({ topic, messages }: PublishRequest, bytes: number) => {
-  if (topic !== topicName) return { code: status.NOT_FOUND, details: "Resource not found" };
+const refusalOf = ({ topic, messages }: PublishRequest, bytes: number, topics: PubsubTopics) => {
+  if (!topics.has(topic)) return { code: status.NOT_FOUND, details: "Resource not found" };
   const count = messages.length === 0 || messages.length > 1_000 ? "the number of messages is not valid" : undefined;
   const size = bytes > 10_000_000 ? "the request is too large" : undefined;
   const details = count ?? size ?? messages.map(problemOf).find((problem) => problem !== undefined);
@@ -97,7 +98,7 @@ const refusalOf = ({ topic, messages }: PublishRequest, bytes: number) => {
 const headersOf = (metadata: Metadata): Record<string, string> =>
   Object.fromEntries(Object.entries(metadata.getMap()).map(([name, value]) => [name, String(value)]));
 
-/** Starts a server on 127.0.0.1 with one topic. */
+/** Starts a server on 127.0.0.1, at first with one topic. */
 export async function startPubsub(options: PubsubOptions = {}): Promise<PubsubServer> {
   const stored = new Arrivals<StoredMessage>();
   const requests = new Arrivals<PublishRequest>();
@@ -109,20 +110,22 @@ export async function startPubsub(options: PubsubOptions = {}): Promise<PubsubSe
     for (const socket of sockets) socket.destroy();
   };
 
-  const store = ({ messages }: PublishRequest): { messageIds: string[] } => ({
+  const topics = createTopics(topicName);
+  const store = ({ topic, messages }: PublishRequest): { messageIds: string[] } => ({
     messageIds: messages.map((message) => {
       const messageId = String(10_000 + stored.count);
       stored.add({ ...message, messageId });
+      topics.publish(topic, { ...message, messageId });
       return messageId;
     }),
   });
   type Call = ServerUnaryCall<Omit<PublishRequest, "headers">, { messageIds: string[] }>;
-  const service = loadPublisher();
+  const [publisher = {}, subscriber = {}] = loadServices();
   const publish = (call: Call, answer: sendUnaryData<{ messageIds: string[] }>): void => {
     const request = { ...call.request, headers: headersOf(call.metadata) };
     requests.add(request);
-    const bytes = service.Publish?.requestSerialize(call.request).length ?? 0;
-    const refusal = refusalOf(request, bytes);
+    const bytes = publisher.Publish?.requestSerialize(call.request).length ?? 0;
+    const refusal = refusalOf(request, bytes, topics);
     const reply = refusal === undefined ? respond(request) : "refused";
     const answered = reply === "store" || reply === "lost" ? store(request) : undefined;
     if (refusal !== undefined) answer(refusal);
@@ -132,7 +135,8 @@ export async function startPubsub(options: PubsubOptions = {}): Promise<PubsubSe
   };
 
   const server = new Server({ "grpc.max_receive_message_length": 32 * 1024 * 1024 });
-  server.addService(service, { Publish: publish });
+  server.addService(publisher, { ...topics.publisher, Publish: publish });
+  server.addService(subscriber, topics.subscriber);
   const { tls } = options;
   const credentials =
     tls === undefined

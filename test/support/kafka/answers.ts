@@ -1,6 +1,8 @@
 /** How the broker answers each request (https://kafka.apache.org/protocol#protocol_messages). */
 import type { Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Fault, KafkaOptions, KafkaState } from "./broker.ts";
+import { consumerApis } from "./consumer_answers.ts";
 import { type SaslExchange, saslMechanisms } from "./sasl.ts";
 import { type KafkaErrorName, kafkaErrors, WireReader, WireWriter } from "./wire.ts";
 
@@ -15,7 +17,8 @@ interface Surroundings extends KafkaOptions {
   readonly brokers: readonly { readonly host: string; readonly port: number }[];
 }
 
-interface Request {
+/** What a client asks. */
+export interface Request {
   readonly reader: WireReader;
   readonly version: number;
   readonly connection: Connection;
@@ -24,13 +27,14 @@ interface Request {
 }
 
 /** An answer's body, or what is done instead of answering. */
-type Answer = WireWriter | "cut" | "silence";
+export type Answer = WireWriter | "cut" | "silence";
 
-interface Api {
+/** What the broker does for one kind of request. */
+export interface Api {
   readonly versions: readonly [min: number, max: number];
   /** Whether it is open to those who have not signed in. */
   readonly open?: true;
-  readonly answer: (request: Request) => Answer;
+  readonly answer: (request: Request) => Answer | Promise<Answer>;
 }
 
 const word = (error: KafkaErrorName): number => kafkaErrors[error];
@@ -113,8 +117,11 @@ const listOffsets = ({ reader, state }: Request): Answer => {
   );
 };
 
-const fetchRecords = ({ reader, state }: Request): Answer => {
-  reader.raw(17);
+/** A consumer that has read everything is answered when its time is up, or it would ask again and again. */
+const fetchRecords = async ({ reader, state }: Request): Promise<Answer> => {
+  reader.int32();
+  const waitMs = reader.int32();
+  reader.raw(9);
   const answer = new WireWriter().int32(0);
   const topics = reader.list(() => {
     const name = reader.string();
@@ -123,6 +130,9 @@ const fetchRecords = ({ reader, state }: Request): Answer => {
       partitions: reader.list(() => ({ index: reader.int32(), offset: Number(reader.int64()), max: reader.int32() })),
     };
   });
+  const isRead = ({ name, partitions }: (typeof topics)[number]) =>
+    partitions.every(({ index, offset }) => offset >= (state.topics.get(name)?.[index]?.nextOffset ?? 0));
+  if (topics.every(isRead)) await pause(waitMs);
   return answer.list(topics, ({ name, partitions }) =>
     answer.string(name).list(partitions, ({ index, offset }) => {
       const partition = state.topics.get(name)?.[index];
@@ -155,6 +165,7 @@ const saslAuthenticate = ({ reader, connection }: Request): Answer => {
 };
 
 const apis: Readonly<Record<number, Api>> = {
+  ...consumerApis,
   0: { versions: [3, 7], answer: produce },
   1: { versions: [4, 4], answer: fetchRecords },
   2: { versions: [1, 1], answer: listOffsets },
@@ -179,6 +190,15 @@ const apiVersions = (error: KafkaErrorName): WireWriter => {
   );
 };
 
+const give = (answer: Answer, correlation: number, socket: Socket): void => {
+  if (answer === "cut") return void socket.destroy();
+  if (answer === "silence") return;
+  const body = answer.done();
+  const head = new WireWriter().int32(body.length + 4).int32(correlation);
+  // In one piece: Nagle's algorithm would hold a second one back for 40 ms.
+  socket.write(Buffer.concat([head.done(), body]));
+};
+
 /** Reads one request and answers it; one that the broker does not know ends the connection. */
 export const answerRequest = (bytes: Buffer, connection: Connection, state: KafkaState, options: Surroundings) => {
   const reader = new WireReader(bytes);
@@ -188,13 +208,9 @@ export const answerRequest = (bytes: Buffer, connection: Connection, state: Kafk
   const api = apis[key];
   const isKnown = api !== undefined && version >= api.versions[0] && version <= api.versions[1];
   const mayAsk = connection.signedIn || api?.open === true;
-  let answer: Answer = "cut";
+  let answer: Answer | Promise<Answer> = "cut";
   if (key === 18) answer = version === 0 ? apiVersions("NONE") : apiVersions("UNSUPPORTED_VERSION");
   else if (isKnown && mayAsk) answer = api.answer({ reader, version, connection, state, options });
-  if (answer === "cut") return void socket.destroy();
-  if (answer === "silence") return;
-  const body = answer.done();
-  const head = new WireWriter().int32(body.length + 4).int32(correlation);
-  // In one piece: Nagle's algorithm would hold a second one back for 40 ms.
-  socket.write(Buffer.concat([head.done(), body]));
+  if (answer instanceof Promise) void answer.then((late) => give(late, correlation, socket));
+  else give(answer, correlation, socket);
 };

@@ -1,6 +1,6 @@
 /**
- * A Kafka broker in memory, for producers: `await using broker = await startKafka({ topics: { orders: 3 } });`. It checks
- * checksums, sizes and the sequences of idempotent producers. Consumer groups, transactions and replicas it has not.
+ * A Kafka broker in memory: `await using broker = await startKafka({ topics: { orders: 3 } });`. It checks checksums, sizes
+ * and the sequences of idempotent producers. A group has one consumer; transactions and replicas there are none.
  */
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
@@ -32,7 +32,7 @@ export interface KafkaOptions {
 
 /** What a broker knows, and keeps when it restarts. */
 export interface KafkaState {
-  readonly topics: ReadonlyMap<string, readonly Partition[]>;
+  readonly topics: Map<string, readonly Partition[]>;
   readonly records: Arrivals<StoredRecord>;
   producers: number;
 }
@@ -50,8 +50,8 @@ export interface KafkaBroker extends AsyncDisposable {
   start(): Promise<void>;
 }
 
-/** The whole requests of a stream, without their length. */
-const readRequests = (socket: Socket, take: (request: Buffer) => void): void => {
+/** The whole requests or answers of a stream, without their length. */
+export const readFrames = (socket: Socket, take: (frame: Buffer) => void): void => {
   let received: Buffer = Buffer.alloc(0);
   socket.on("data", (chunk: Buffer) => {
     received = Buffer.concat([received, chunk]);
@@ -85,7 +85,7 @@ export const startKafka = async (options: KafkaOptions): Promise<KafkaBroker> =>
     socket.on("error", () => {}).once("close", () => sockets.delete(socket));
     const connection: Connection = { socket, sasl: undefined, signedIn: options.sasl === undefined };
     const brokers = options.advertised ?? [{ host: "127.0.0.1", port }];
-    readRequests(socket, (request) =>
+    readFrames(socket, (request) =>
       answerRequest(request, connection, state, { ...options, ...(onProduce && { onProduce }), brokers }),
     );
   };
