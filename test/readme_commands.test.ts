@@ -40,6 +40,7 @@ const coverage: readonly { commands: readonly string[]; file: string; words: rea
   { commands: ["npm run format"], file: scripts, words: ['\ntest("npm run format'] },
   { commands: ["npm run dump"], file: scripts, words: ['\ntest("npm run dump'] },
   { commands: ["npm run bench", "npm run bench -- drain --smoke"], file: scripts, words: ['\ntest("npm run bench'] },
+  { commands: ["npm run test:servers"], file: "test/servers.test.ts", words: ['"npm", ["run", "test:servers"]'] },
   { commands: ["postrider secret <destination id>"], file: "test/cli.test.ts", words: ['runCommand(["secret", id'] },
   { commands: ["docker compose up"], file: "test/readme_names.test.ts", words: ['\ntest("docker-compose.yml runs'] },
 ];
@@ -62,7 +63,7 @@ test("each command is in the file that the table names", async () => {
 
 test("each npm script of the README is one, and the files that it runs are there", async () => {
   const { scripts: known } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
-  const named = [...commands].flatMap((command) => /^npm (?:run (\w+)|(test))/.exec(command)?.slice(1) ?? []);
+  const named = [...commands].flatMap((command) => /^npm (?:run ([\w:]+)|(test))/.exec(command)?.slice(1) ?? []);
   for (const name of named.filter(Boolean)) {
     assert.equal(typeof known[name], "string", name);
     for (const [file] of known[name].matchAll(/(?:src|test)\/\S+/g)) await access(join(root, file));

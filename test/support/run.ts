@@ -3,15 +3,8 @@
  * test files one Postgres server, which is an embedded one or that of DATABASE_URL, and cleans up after them. A flag of
  * `node --test` keeps its value behind a `=`.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { availableParallelism, constants } from "node:os";
 import { openServer } from "./server.ts";
-
-/** Tests wait for rows and sockets more than they compute. */
-const concurrency = availableParallelism() + 1;
-/** For a single test: what takes longer hangs. */
-const testTimeoutMs = 120_000;
+import { firstSignal, runTests } from "./terminal.ts";
 
 const args = process.argv.slice(2);
 const flags = args.filter((arg) => arg.startsWith("-"));
@@ -24,24 +17,13 @@ function testEnvironment(server: { url: string; run: string }): NodeJS.ProcessEn
   return { ...Object.fromEntries(kept), POSTRIDER_TEST_SERVER: server.url, POSTRIDER_TEST_RUN: server.run };
 }
 
-/** The exit code of `node --test`; a signal to us goes to it, and we end when it has ended. */
-async function runTests(env: NodeJS.ProcessEnv, interrupted: Promise<NodeJS.Signals>): Promise<number> {
-  const defaults = [`--test-concurrency=${concurrency}`, `--test-timeout=${testTimeoutMs}`, "--test-reporter=spec"];
-  const patterns = files.length > 0 ? files : ["test/**/*.test.ts"];
-  const child = spawn(process.execPath, ["--test", ...defaults, ...flags, ...patterns], { stdio: "inherit", env });
-  void interrupted.then((signal) => child.kill(signal));
-  const [code, signal] = await once(child, "exit");
-  return code ?? 128 + constants.signals[signal as NodeJS.Signals];
-}
-
-const interrupted = new Promise<NodeJS.Signals>((resolve) => {
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, resolve);
-});
+const interrupted = firstSignal();
 
 try {
   await using server = await openServer(process.env.DATABASE_URL);
   console.log(`Tests run on ${server.description}`);
-  process.exitCode = await runTests(testEnvironment(server), interrupted);
+  const patterns = files.length > 0 ? files : ["test/**/*.test.ts"];
+  process.exitCode = await runTests(patterns, flags, { env: testEnvironment(server), interrupted });
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
