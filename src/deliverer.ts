@@ -225,7 +225,7 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
   /** Records at once what is a batch, or the last of what was sent. */
   const gather = (): void => {
     if (sending === 0 || unrecorded.length >= batchSize) recordMore();
-    else gathering ??= setTimeout(gathered, gatherMs);
+    else if (gathering === undefined) gathering = setTimeout(gathered, gatherMs);
   };
   const gathered = (): void => {
     gathering = undefined;
