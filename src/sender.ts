@@ -3,6 +3,7 @@ import { type Connection, type Connections, UnusableDestination } from "./connec
 import { isTransient } from "./database.ts";
 import type { BatchDestination, DeliverContext, Outcome, SingleDestination } from "./destination.ts";
 import { codeOf, messageOf } from "./errors.ts";
+import { createGate, type Gate } from "./gate.ts";
 import type { Log } from "./log.ts";
 import type { Dialler } from "./outbound.ts";
 import type { ClaimedDelivery } from "./queries/deliveries.ts";
@@ -27,6 +28,14 @@ export interface Sender {
 
 /** A signal looks through its listeners whenever one leaves. */
 const sharedDeadlineMax = 32;
+/** Deliveries that one destination may have under way one by one: the clock of the others has not started. */
+const underWayMax = 128;
+
+/** A delivery, and whom to tell of its outcome. */
+interface Sending {
+  readonly delivery: ClaimedDelivery;
+  readonly answered: Answered;
+}
 
 const chunksOf = <T>(items: readonly T[], sizeMax: number): readonly (readonly T[])[] =>
   Array.from({ length: Math.ceil(items.length / sizeMax) }, (_, n) => items.slice(n * sizeMax, (n + 1) * sizeMax));
@@ -34,6 +43,7 @@ const chunksOf = <T>(items: readonly T[], sizeMax: number): readonly (readonly T
 /** Creates the sender of one worker process. */
 export const createSender = ({ connections, dialler, log }: SenderOptions): Sender => {
   const inFlight = new Set<AbortController>();
+  const gates = new Map<string, Gate<Sending>>();
   let aborted = false;
 
   const unexpected = (error: unknown, { eventId, destinationId }: ClaimedDelivery): Outcome => {
@@ -74,10 +84,9 @@ export const createSender = ({ connections, dialler, log }: SenderOptions): Send
   };
 
   const sendOne = async (
-    delivery: ClaimedDelivery,
+    { delivery, answered }: Sending,
     type: SingleDestination<unknown, unknown>,
     context: DeliverContext<unknown, unknown>,
-    answered: Answered,
   ): Promise<void> => {
     const startedAt = performance.now();
     let outcome: Outcome;
@@ -90,47 +99,82 @@ export const createSender = ({ connections, dialler, log }: SenderOptions): Send
   };
 
   const sendBatch = async (
-    batch: readonly ClaimedDelivery[],
+    batch: readonly Sending[],
     type: BatchDestination<unknown, unknown>,
     context: DeliverContext<unknown, unknown>,
-    answered: Answered,
   ): Promise<void> => {
+    const deliveries = batch.map(({ delivery }) => delivery);
     const startedAt = performance.now();
     let outcomes: readonly Outcome[];
     try {
-      outcomes = await type.deliverBatch(batch, context);
+      outcomes = await type.deliverBatch(deliveries, context);
       if (outcomes.length !== batch.length) throw new Error(`${outcomes.length} outcomes for ${batch.length} messages`);
     } catch (error) {
-      outcomes = batch.map((delivery) => unexpected(error, delivery));
+      outcomes = deliveries.map((delivery) => unexpected(error, delivery));
     }
     const durationMs = Math.round(performance.now() - startedAt);
-    for (const [n, delivery] of batch.entries()) answered(delivery, outcomes[n] as Outcome, durationMs);
+    for (const [n, { delivery, answered }] of batch.entries()) answered(delivery, outcomes[n] as Outcome, durationMs);
   };
 
-  const sendGroup = async (group: readonly ClaimedDelivery[], answered: Answered): Promise<void> => {
-    const [first] = group as [ClaimedDelivery];
-    const version = Math.max(...group.map(({ destinationVersion }) => destinationVersion));
-    let connection: Connection;
+  /** The live connection of a group's destination; where there is none, the group is answered. */
+  const connectionOf = async (group: readonly Sending[]): Promise<Connection | undefined> => {
+    const { destinationId } = (group as readonly [Sending])[0].delivery;
+    const version = Math.max(...group.map(({ delivery }) => delivery.destinationVersion));
     try {
-      connection = await connections.get(first.destinationId, version);
+      return await connections.get(destinationId, version);
     } catch (error) {
-      for (const delivery of group) answered(delivery, unexpected(error, delivery), 0);
-      return;
+      for (const { delivery, answered } of group) answered(delivery, unexpected(error, delivery), 0);
+      return undefined;
     }
+  };
+
+  const sendNow = async (group: readonly Sending[]): Promise<void> => {
+    const connection = await connectionOf(group);
+    if (connection === undefined) return;
     const { type } = connection;
     for (const chunk of chunksOf(group, type.deliverBatch === undefined ? sharedDeadlineMax : type.batchSizeMax)) {
       void withDeadline(connection, (context) =>
         type.deliverBatch === undefined
-          ? Promise.all(chunk.map((delivery) => sendOne(delivery, type, context, answered)))
-          : sendBatch(chunk, type, context, answered),
+          ? Promise.all(chunk.map((sending) => sendOne(sending, type, context)))
+          : sendBatch(chunk, type, context),
       );
     }
+  };
+
+  const gateOf = (destinationId: string): Gate<Sending> => {
+    const known = gates.get(destinationId);
+    if (known !== undefined) return known;
+    const gate = createGate<Sending>(underWayMax, sendNow);
+    gates.set(destinationId, gate);
+    return gate;
+  };
+
+  const sendInTurn = (destinationId: string, group: readonly Sending[]): void => {
+    const gate = gateOf(destinationId);
+    const pass = ({ delivery, answered }: Sending): Sending => ({
+      delivery,
+      answered: (...args) => {
+        if (gate.ended()) gates.delete(destinationId);
+        answered(...args);
+      },
+    });
+    gate.add(group.map(pass));
+  };
+
+  const sendGroup = async (destinationId: string, group: readonly Sending[]): Promise<void> => {
+    const connection = await connectionOf(group);
+    if (connection === undefined) return;
+    if (connection.type.deliverBatch === undefined) sendInTurn(destinationId, group);
+    else await sendNow(group);
   };
 
   return {
     send: (deliveries, answered) => {
       const groups = Map.groupBy(deliveries, ({ destinationId }) => destinationId);
-      for (const group of groups.values()) void sendGroup(group, answered);
+      for (const [destinationId, group] of groups) {
+        const sendings = group.map((delivery) => ({ delivery, answered }));
+        void sendGroup(destinationId, sendings);
+      }
     },
     abort: () => {
       aborted = true;

@@ -1,0 +1,27 @@
+/** A receiver that takes its time, and more deliveries for it than may be under way at once. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { testDatabase } from "../support/database.ts";
+import { addDestination } from "../support/factory.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { startTestWorker } from "../support/worker.ts";
+
+test("deliveries wait for their turn with a slow receiver, and their timeout starts with their turn", async () => {
+  let most = 0;
+  await using receiver = await startReceiver({
+    respond: async () => {
+      most = Math.max(most, receiver.openRequests);
+      await pause(1_200);
+    },
+  });
+  await using db = await testDatabase();
+  await addDestination(db, { config: { url: receiver.url }, policy: { timeout_seconds: 3 } });
+  await using _worker = await startTestWorker(db);
+  await db.query("insert into outbox.events (topic, payload) select 'order.paid', '{}' from generate_series(1, 450)");
+  await receiver.waitFor(450);
+  await db.until("select count(*)::int as n from outbox.deliveries where status = 'pending'", [], ({ n }) => n === 0);
+  const outcomes = await db.query("select outcome::text, code, count(*)::int as n from outbox.attempts group by 1, 2");
+  assert.deepEqual(outcomes, [{ outcome: "delivered", code: null, n: 450 }]);
+  assert.ok(most <= 128, `${most} at once`);
+});
