@@ -10,14 +10,8 @@ import { messageOf } from "./errors.ts";
 import type { Log } from "./log.ts";
 import { createLoop } from "./loop.ts";
 import type { Dialler } from "./outbound.ts";
-import {
-  type AttemptReport,
-  type ClaimedDelivery,
-  type DeliveryKey,
-  nameOf,
-  type UndeliveredDelivery,
-} from "./queries/deliveries.ts";
-import { reportOf } from "./report.ts";
+import { type AttemptReport, type ClaimedDelivery, type DeliveryKey, nameOf } from "./queries/deliveries.ts";
+import { logAttempt, reportOf } from "./report.ts";
 import { createRoundTrips } from "./round-trips.ts";
 import { createSender } from "./sender.ts";
 import { cleanReason } from "./text.ts";
@@ -61,11 +55,15 @@ interface Work extends Request {
   readonly behind: Request[];
 }
 
-/** An attempt that ended, with what its log line tells beside. */
-interface Ended {
+/** Work, and the id under which it was claimed. */
+interface Claimed {
   readonly work: Work;
-  readonly delivery: ClaimedDelivery;
   readonly claimedBy: string;
+}
+
+/** An attempt that ended, with what its log line tells beside. */
+interface Ended extends Claimed {
+  readonly delivery: ClaimedDelivery;
   readonly report: AttemptReport;
 }
 
@@ -73,9 +71,9 @@ interface Ended {
 const batchSizeMax = 500;
 /** Attempts may wait to be recorded, up to so many times the number of those in flight: then nothing more is claimed. */
 const unrecordedFactor = 4;
-/** Claims and records are made for half of the places at a time: a row costs three times as much in a small batch. */
-const batchShare = 1 / 2;
-/** An answer waits that long for others to be recorded with. */
+/** Claims are made for half of the places at a time: a row costs more in a small batch. */
+const claimShare = 1 / 2;
+/** An answer waits at most so long for others to be recorded with. */
 const gatherMs = 20;
 
 const failureOf = (error: unknown): Error => new Error(cleanReason(messageOf(error)));
@@ -83,14 +81,16 @@ const failureOf = (error: unknown): Error => new Error(cleanReason(messageOf(err
 /** Creates the deliverer of one worker process. */
 export const createDeliverer = (options: DelivererOptions): Deliverer => {
   const { log, inFlightMax } = options;
-  const batchSize = Math.min(Math.ceil(inFlightMax * batchShare), batchSizeMax);
+  const claimSize = Math.min(Math.ceil(inFlightMax * claimShare), batchSizeMax);
   const roundTrips = createRoundTrips({ ...options, hasToGo: () => aborted });
   const sender = createSender(options);
   const waiting: Request[] = [];
   const underWay = new Map<string, Work>();
-  let unrecorded: Ended[] = [];
+  const unrecorded: Ended[] = [];
+  const unsent: Claimed[] = [];
   const calls = new Set<Promise<void>>();
   let sending = 0;
+  let recording = 0;
   let gathering: NodeJS.Timeout | undefined;
   let stopping = false;
   let aborted = false;
@@ -125,9 +125,9 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
 
   const roomFor = (): number => {
     if (stopping) return batchSizeMax;
-    if (unrecorded.length > unrecordedFactor * inFlightMax) return 0;
+    if (unrecorded.length + recording > unrecordedFactor * inFlightMax) return 0;
     const room = inFlightMax - sending;
-    return room < Math.min(waiting.length, batchSize) ? 0 : Math.min(room, batchSizeMax);
+    return room < Math.min(waiting.length, claimSize) ? 0 : Math.min(room, batchSizeMax);
   };
 
   const claimRound = async (): Promise<void> => {
@@ -165,72 +165,64 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
     for (const work of left) through(work);
     sender.send(claimed, (delivery, outcome, durationMs) => {
       const work = workOf.get(delivery) as Work;
-      unrecorded.push({ work, delivery, claimedBy, report: reportOf(delivery, outcome, durationMs, aborted) });
       sending -= 1;
+      if (outcome === undefined) {
+        unsent.push({ work, claimedBy });
+        giveBackMore();
+        return;
+      }
+      unrecorded.push({ work, delivery, claimedBy, report: reportOf(delivery, outcome, durationMs, aborted) });
       gather();
       if (waiting.length > 0) claimMore();
     });
   };
 
-  /** A line an attempt; of deliveries, whose record is the attempt's row, only for who asks for all. */
-  const logAttempt = ({ delivery, report }: Ended, undelivered: UndeliveredDelivery | undefined): void => {
-    const level = report.outcome === "delivered" ? "debug" : "info";
-    if (!log.isLevelEnabled(level)) return;
-    const { eventId, subscriptionId, number: attempt, outcome, code, durationMs } = report;
-    const { destinationId, tenantId } = delivery;
-    const { status, nextAttemptAt } = undelivered ?? {};
-    const httpStatus = report.response?.status;
-    log[level](
-      {
-        eventId,
-        subscriptionId,
-        destinationId,
-        tenantId,
-        attempt,
-        outcome,
-        code,
-        httpStatus,
-        durationMs,
-        status,
-        nextAttemptAt: nextAttemptAt ?? undefined,
-      },
-      "attempt",
-    );
+  /** Tells the database of what was claimed, for each id that it was claimed under; then it is through. */
+  const settle = async <T extends Claimed>(
+    items: readonly T[],
+    tell: (workerId: string, group: readonly T[]) => Promise<void>,
+  ): Promise<void> => {
+    for (const [workerId, group] of Map.groupBy(items, ({ claimedBy }) => claimedBy)) {
+      let failure: Error | undefined;
+      try {
+        await tell(workerId, group);
+      } catch (error) {
+        failure = failureOf(error);
+      }
+      for (const { work } of group) through(work, failure);
+    }
   };
 
   const recordRound = async (): Promise<void> => {
-    const batch = unrecorded.slice(0, batchSizeMax);
-    if (batch.length === 0) return;
-    for (const [workerId, group] of Map.groupBy(batch, ({ claimedBy }) => claimedBy)) {
-      try {
-        const rows = await roundTrips.record(
-          workerId,
-          group.map(({ report }) => report),
-        );
-        const undelivered = new Map(rows.map((row) => [nameOf(row), row]));
-        for (const ended of group) {
-          logAttempt(ended, undelivered.get(ended.work.name));
-          through(ended.work);
-        }
-      } catch (error) {
-        for (const { work } of group) through(work, failureOf(error));
-      }
-    }
-    unrecorded = unrecorded.slice(batch.length);
+    const batch = unrecorded.splice(0, batchSizeMax);
+    recording = batch.length;
+    await settle(batch, async (workerId, group) => {
+      const reports = group.map(({ report }) => report);
+      const undelivered = new Map((await roundTrips.record(workerId, reports)).map((row) => [nameOf(row), row]));
+      for (const { work, delivery, report } of group) logAttempt(log, delivery, report, undelivered.get(work.name));
+    });
+    recording = 0;
     if (unrecorded.length > 0) gather();
     if (waiting.length > 0) claimMore();
   };
   const recordMore = createLoop(recordRound);
 
-  /** Records at once what is a batch, or the last of what was sent. */
+  /** Records at once when as many have ended as are under way, or a batch is full. */
   const gather = (): void => {
-    if (sending === 0 || unrecorded.length >= batchSize) recordMore();
+    if (unrecorded.length >= Math.min(sending, batchSizeMax)) recordMore();
     else if (gathering === undefined) gathering = setTimeout(gathered, gatherMs);
   };
   const gathered = (): void => {
     gathering = undefined;
     recordMore();
   };
+
+  const giveBackMore = createLoop(() =>
+    settle(unsent.splice(0), (workerId, group) => {
+      const keys = group.map(({ work }) => work.key);
+      return roundTrips.giveBack(workerId, keys);
+    }),
+  );
 
   return {
     deliver: (keys) => {
@@ -243,6 +235,7 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
     },
     stop: () => {
       stopping = true;
+      sender.stop();
       claimMore();
     },
     abort: () => {

@@ -7,6 +7,8 @@ export interface Gate<T> {
   readonly add: (items: readonly T[]) => void;
   /** One of those that were started has ended. @returns whether nothing is left: none under way, none that waits */
   readonly ended: () => boolean;
+  /** Takes out what waits, and starts nothing more of it. */
+  readonly drain: () => readonly T[];
 }
 
 /**
@@ -14,12 +16,11 @@ export interface Gate<T> {
  * @param start gets items in the order in which they were added; must neither throw nor reject
  */
 export const createGate = <T>(sizeMax: number, start: (items: readonly T[]) => unknown): Gate<T> => {
-  let waiting: T[] = [];
+  const waiting: T[] = [];
   let underWay = 0;
   const startMore = createLoop(async () => {
-    const items = waiting.slice(0, sizeMax - underWay);
+    const items = waiting.splice(0, sizeMax - underWay);
     if (items.length === 0) return;
-    waiting = waiting.slice(items.length);
     underWay += items.length;
     start(items);
   });
@@ -33,5 +34,6 @@ export const createGate = <T>(sizeMax: number, start: (items: readonly T[]) => u
       if (waiting.length > 0) startMore();
       return underWay === 0 && waiting.length === 0;
     },
+    drain: () => waiting.splice(0),
   };
 };

@@ -1,6 +1,7 @@
-/** What is recorded of an attempt: its outcome, or that nobody knows it. */
+/** What is recorded of an attempt, its outcome or that nobody knows it, and what the log says of it. */
 import type { Outcome } from "./destination.ts";
-import type { AttemptReport, ClaimedDelivery } from "./queries/deliveries.ts";
+import type { Log } from "./log.ts";
+import type { AttemptReport, ClaimedDelivery, UndeliveredDelivery } from "./queries/deliveries.ts";
 import { cleanReason } from "./text.ts";
 
 const brokenOff = {
@@ -25,4 +26,36 @@ export const reportOf = (
   if (aborted && outcome.kind === "retry" && outcome.ours === true) return { ...report, ...brokenOff };
   const { kind, code, reason, response: _response, ...rest } = outcome;
   return { ...report, outcome: kind, code, error: cleanReason(reason), ...rest, ...response };
+};
+
+/**
+ * Logs an attempt in a line; of delivered ones, whose record is the attempt's row, only for who asks for all.
+ * @param undelivered what became of a delivery that was not delivered
+ */
+export const logAttempt = (
+  log: Log,
+  { destinationId, tenantId }: ClaimedDelivery,
+  report: AttemptReport,
+  undelivered: UndeliveredDelivery | undefined,
+): void => {
+  const level = report.outcome === "delivered" ? "debug" : "info";
+  if (!log.isLevelEnabled(level)) return;
+  const { eventId, subscriptionId, number: attempt, outcome, code, durationMs } = report;
+  const { status, nextAttemptAt } = undelivered ?? {};
+  log[level](
+    {
+      eventId,
+      subscriptionId,
+      destinationId,
+      tenantId,
+      attempt,
+      outcome,
+      code,
+      httpStatus: report.response?.status,
+      durationMs,
+      status,
+      nextAttemptAt: nextAttemptAt ?? undefined,
+    },
+    "attempt",
+  );
 };

@@ -16,12 +16,14 @@ export interface SenderOptions {
   readonly log: Log;
 }
 
-/** Called once for each delivery that was sent. */
-export type Answered = (delivery: ClaimedDelivery, outcome: Outcome, durationMs: number) => void;
+/** Called once for each delivery; without an outcome when nothing was sent, because the worker stops. */
+export type Answered = (delivery: ClaimedDelivery, outcome: Outcome | undefined, durationMs: number) => void;
 
 export interface Sender {
   /** Sends deliveries, those of one destination together if its protocol has batches. Never throws. */
   readonly send: (deliveries: readonly ClaimedDelivery[], answered: Answered) => void;
+  /** Sends nothing more of what waits for its turn. */
+  readonly stop: () => void;
   /** Breaks off what is in flight, and what is sent from now on. */
   readonly abort: () => void;
 }
@@ -44,6 +46,7 @@ const chunksOf = <T>(items: readonly T[], sizeMax: number): readonly (readonly T
 export const createSender = ({ connections, dialler, log }: SenderOptions): Sender => {
   const inFlight = new Set<AbortController>();
   const gates = new Map<string, Gate<Sending>>();
+  let stopping = false;
   let aborted = false;
 
   const unexpected = (error: unknown, { eventId, destinationId }: ClaimedDelivery): Outcome => {
@@ -144,27 +147,27 @@ export const createSender = ({ connections, dialler, log }: SenderOptions): Send
   const gateOf = (destinationId: string): Gate<Sending> => {
     const known = gates.get(destinationId);
     if (known !== undefined) return known;
-    const gate = createGate<Sending>(underWayMax, sendNow);
-    gates.set(destinationId, gate);
-    return gate;
-  };
-
-  const sendInTurn = (destinationId: string, group: readonly Sending[]): void => {
-    const gate = gateOf(destinationId);
-    const pass = ({ delivery, answered }: Sending): Sending => ({
+    const passed = ({ delivery, answered }: Sending): Sending => ({
       delivery,
       answered: (...args) => {
         if (gate.ended()) gates.delete(destinationId);
         answered(...args);
       },
     });
-    gate.add(group.map(pass));
+    const gate: Gate<Sending> = createGate(underWayMax, (group) => sendNow(group.map(passed)));
+    gates.set(destinationId, gate);
+    return gate;
+  };
+
+  const giveBack = (group: readonly Sending[]): void => {
+    for (const { delivery, answered } of group) answered(delivery, undefined, 0);
   };
 
   const sendGroup = async (destinationId: string, group: readonly Sending[]): Promise<void> => {
     const connection = await connectionOf(group);
     if (connection === undefined) return;
-    if (connection.type.deliverBatch === undefined) sendInTurn(destinationId, group);
+    if (stopping) giveBack(group);
+    else if (connection.type.deliverBatch === undefined) gateOf(destinationId).add(group);
     else await sendNow(group);
   };
 
@@ -175,6 +178,10 @@ export const createSender = ({ connections, dialler, log }: SenderOptions): Send
         const sendings = group.map((delivery) => ({ delivery, answered }));
         void sendGroup(destinationId, sendings);
       }
+    },
+    stop: () => {
+      stopping = true;
+      for (const gate of gates.values()) giveBack(gate.drain());
     },
     abort: () => {
       aborted = true;

@@ -53,6 +53,9 @@ create or replace function outbox.record_late_answers(
   worker_id uuid, given outbox.given_attempt[], recorded outbox.recorded_attempt[]) returns void
   language sql
   set search_path = pg_catalog, pg_temp
+  set enable_nestloop = on
+  set enable_hashjoin = off
+  set enable_mergejoin = off
 as $$
   insert into outbox.attempts
     (event_id, subscription_id, number, late, outcome, code, started_at, duration_ms, trigger, worker_id, destination_id, error, response)
@@ -83,16 +86,19 @@ create or replace function outbox.record_delivered(
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan
+  set jit = off
   set enable_seqscan = off
   set enable_bitmapscan = off
-  set jit = off
+  set enable_hashjoin = on
   set enable_nestloop = off
   set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
-  v_first constant uuid := (select i from unnest(event_ids) as i order by i limit 1);
-  v_last constant uuid := (select i from unnest(event_ids) as i order by i desc limit 1);
+  v_first constant uuid := outbox.least_of(event_ids);
+  v_last constant uuid := outbox.greatest_of(event_ids);
+  v_first_subscription constant uuid := outbox.least_of(subscription_ids);
+  v_last_subscription constant uuid := outbox.greatest_of(subscription_ids);
   v_recorded integer;
   v_destination_ids uuid[];
 begin
@@ -107,6 +113,7 @@ begin
     from given as g
     where d.event_id = any (event_ids)
     and d.event_id between v_first and v_last
+    and d.subscription_id between v_first_subscription and v_last_subscription
     and d.event_id = g.event_id
     and d.subscription_id = g.subscription_id
     and d.attempt_count = g.number

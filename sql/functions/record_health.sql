@@ -1,6 +1,9 @@
 create or replace function outbox.record_success(destination_ids uuid[]) returns void
   language sql
   set search_path = pg_catalog, pg_temp
+  set enable_nestloop = on
+  set enable_hashjoin = off
+  set enable_mergejoin = off
 as $$
   insert into outbox.destination_health as h (destination_id, consecutive_failures, last_success_at)
   select i, 0, now()

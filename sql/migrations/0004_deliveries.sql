@@ -74,7 +74,7 @@ comment on table outbox.attempts is 'One try of one delivery, numbered from 1. A
 comment on column outbox.attempts.late is
   'The answer came after the worker had been given up and the attempt was closed as unknown, or after the delivery was cancelled: history, it changed nothing.';
 comment on column outbox.attempts.code is 'Why it did not end in delivered: http_status, timeout, dns, ... The table of codes is in the README.';
-comment on column outbox.attempts.duration_ms is 'From claim to answer, milliseconds. Null where no answer was seen.';
+comment on column outbox.attempts.duration_ms is 'From sending to answer, milliseconds. Null where no answer was seen.';
 comment on column outbox.attempts.trigger is 'What asked for it: the event itself, the schedule (retry), or a person (redrive).';
 comment on column outbox.attempts.requested_by is 'The person, for a redrive.';
 comment on column outbox.attempts.response is 'Status, headers and the first 16 KiB of the body.';

@@ -324,7 +324,7 @@ function check_regex(pattern text, place text)
 function check_topics(topics text[])
   returns text[] language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function claim_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
-  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone) language plpgsql volatile set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set lock_timeout=500ms set enable_seqscan=off set enable_bitmapscan=off set jit=off set enable_nestloop=off set enable_mergejoin=off
+  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone) language plpgsql volatile set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set lock_timeout=500ms set jit=off set enable_seqscan=off set enable_bitmapscan=off set enable_hashjoin=on set enable_nestloop=off set enable_mergejoin=off
 function compile_comparison(operator text, operand jsonb, path text, negated boolean)
   returns text language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function compile_condition(condition jsonb, path text, place text, negated boolean)
@@ -391,6 +391,8 @@ function grant_producer(role_name name)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function grant_worker(role_name name)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function greatest_of(ids uuid[])
+  returns uuid language sql immutable parallel safe
 function heartbeat(worker_id uuid)
   returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function is_live(worker_id uuid)
@@ -419,6 +421,8 @@ function json_string_problem(value text, schema jsonb, place text)
   returns text[] language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function json_type_words(type jsonb)
   returns text language sql immutable strict parallel safe set search_path=pg_catalog, pg_temp
+function least_of(ids uuid[])
+  returns uuid language sql immutable parallel safe
 function leave_worker(worker_id uuid)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function load_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
@@ -446,15 +450,15 @@ function reconcile(max integer DEFAULT 10000)
 function record_attempts(worker_id uuid, attempts json)
   returns TABLE(event_id uuid, subscription_id uuid, status text, next_attempt_at timestamp with time zone) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
 function record_delivered(worker_id uuid, event_ids uuid[], subscription_ids uuid[], numbers integer[], durations_ms integer[], responses jsonb)
-  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set enable_bitmapscan=off set jit=off set enable_nestloop=off set enable_mergejoin=off
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set jit=off set enable_seqscan=off set enable_bitmapscan=off set enable_hashjoin=on set enable_nestloop=off set enable_mergejoin=off
 function record_failed(worker_id uuid, given outbox.given_attempt[])
   returns outbox.recorded_attempt[] language plpgsql volatile set search_path=pg_catalog, pg_temp
 function record_failures(recorded outbox.recorded_attempt[])
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function record_late_answers(worker_id uuid, given outbox.given_attempt[], recorded outbox.recorded_attempt[])
-  returns void language sql volatile set search_path=pg_catalog, pg_temp
+  returns void language sql volatile set search_path=pg_catalog, pg_temp set enable_nestloop=on set enable_hashjoin=off set enable_mergejoin=off
 function record_success(destination_ids uuid[])
-  returns void language sql volatile set search_path=pg_catalog, pg_temp
+  returns void language sql volatile set search_path=pg_catalog, pg_temp set enable_nestloop=on set enable_hashjoin=off set enable_mergejoin=off
 function redrive(event_id uuid DEFAULT NULL::uuid, subscription_id uuid DEFAULT NULL::uuid, destination_id uuid DEFAULT NULL::uuid, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, error_code text DEFAULT NULL::text, statuses outbox.delivery_status[] DEFAULT '{dead,held}'::outbox.delivery_status[], max integer DEFAULT 1000, dry_run boolean DEFAULT false, actor text DEFAULT NULL::text)
   returns SETOF outbox.deliveries language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function refresh_job_statistics()
