@@ -7,14 +7,17 @@ export interface Sized<Entry> {
   readonly bytes: number;
 }
 
-/** How entries are sent. */
-export interface SendOptions<Entry> {
-  /** Of all entries of one request together. */
-  readonly bytesMax: number;
-  /** Requests follow one another, because the order of the messages counts. */
+interface Requests<Entry> {
+  /** Requests follow one another, because the order of the messages counts; none follows one that is to be retried. */
   readonly ordered: boolean;
   /** @returns an outcome for each entry, or one for the request as a whole */
   readonly send: (entries: readonly Entry[]) => Promise<readonly Outcome[] | Outcome>;
+}
+
+/** How entries are sent. */
+export interface SendOptions<Entry> extends Requests<Entry> {
+  /** Of all entries of one request together. */
+  readonly bytesMax: number;
 }
 
 const isOutcome = (value: object): value is Outcome => "kind" in value;
@@ -41,22 +44,27 @@ const packed = <T extends { readonly bytes: number }>(items: readonly T[], bytes
 const isAboutContent = (outcome: Outcome): boolean =>
   outcome.kind === "dead" && /^(rejected|too_large)$/.test(outcome.code);
 
-const sendGroup = async <Entry>(
-  entries: readonly Entry[],
-  send: SendOptions<Entry>["send"],
+/** Groups one after another. Where order counts, what follows a retry is not sent, but retried as well: it would overtake. */
+const inTurn = async <Entry>(
+  groups: readonly (readonly Entry[])[],
+  options: Requests<Entry>,
 ): Promise<readonly Outcome[]> => {
-  const answer = await send(entries);
-  if (!isOne(answer)) return answer;
-  if (entries.length === 1 || !isAboutContent(answer)) return entries.map(() => answer);
   const outcomes: Outcome[] = [];
-  for (const entry of entries) outcomes.push(...(await sendGroup([entry], send)));
+  for (const group of groups) {
+    const failed = options.ordered ? outcomes.find(({ kind }) => kind === "retry") : undefined;
+    outcomes.push(...(failed === undefined ? await sendGroup(group, options) : group.map(() => failed)));
+  }
   return outcomes;
 };
 
-const inOrder = async <T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<readonly R[]> => {
-  const results: R[] = [];
-  for (const item of items) results.push(await work(item));
-  return results;
+const sendGroup = async <Entry>(entries: readonly Entry[], options: Requests<Entry>): Promise<readonly Outcome[]> => {
+  const answer = await options.send(entries);
+  if (!isOne(answer)) return answer;
+  if (entries.length === 1 || !isAboutContent(answer)) return entries.map(() => answer);
+  return inTurn(
+    entries.map((entry) => [entry]),
+    options,
+  );
 };
 
 /**
@@ -67,16 +75,13 @@ const inOrder = async <T, R>(items: readonly T[], work: (item: T) => Promise<R>)
  */
 export const sendEntries = async <Entry>(
   prepared: readonly (Sized<Entry> | Outcome)[],
-  { bytesMax, ordered, send }: SendOptions<Entry>,
+  options: SendOptions<Entry>,
 ): Promise<readonly Outcome[]> => {
   const sized = prepared.filter((each): each is Sized<Entry> => !isOutcome(each));
-  const groups = packed(sized, bytesMax);
-  const sendOne = (group: readonly Sized<Entry>[]) =>
-    sendGroup(
-      group.map(({ entry }) => entry),
-      send,
-    );
-  const outcomes = await (ordered ? inOrder(groups, sendOne) : Promise.all(groups.map(sendOne)));
-  const answered = outcomes.flat()[Symbol.iterator]();
+  const groups = packed(sized, options.bytesMax).map((group) => group.map(({ entry }) => entry));
+  const outcomes = options.ordered
+    ? await inTurn(groups, options)
+    : (await Promise.all(groups.map((group) => sendGroup(group, options)))).flat();
+  const answered = outcomes[Symbol.iterator]();
   return prepared.map((each) => (isOutcome(each) ? each : (answered.next().value as Outcome)));
 };

@@ -7,7 +7,7 @@ import type { Message, Outcome } from "../../src/destination.ts";
 import { destination as sqs } from "../../src/destinations/sqs.ts";
 import { messageOf, openDestination } from "../support/contract.ts";
 import { accessKeys, region } from "../support/sigv4.ts";
-import { type Sqs, startSqs } from "../support/sqs.ts";
+import { awsError, type Sqs, startSqs } from "../support/sqs.ts";
 
 const open = (server: Sqs, queue = "orders", config: object = {}) =>
   openDestination(
@@ -105,17 +105,52 @@ for (const [what, key, group] of fifoGroups) {
   });
 }
 
+const topics = ["a", "b", "c", "d", "e"];
+
+const inOneGroup = (names: readonly string[], payload: string): readonly Partial<Message>[] =>
+  names.map((topic, n) => ({ topic, payload, key: "one", eventId: `01890a5d-ac96-774b-bcce-b302099a805${n}` }));
+
+/** The topics of the messages in a queue, in its order. */
+const topicsIn = async (server: Sqs, queue: string): Promise<readonly (string | undefined)[]> => {
+  const taken: SqsMessage[] = [];
+  while (server.length(queue) > 0) taken.push(await server.take(queue));
+  return taken.map((message) => attributesOf(message).topic);
+};
+
 test("FIFO: messages that need several requests arrive in their order", async () => {
   await using server = await startSqs(["orders.fifo"]);
   await using destination = await open(server, "orders.fifo");
-  const payload = JSON.stringify("x".repeat(400_000));
-  const topics = ["a", "b", "c", "d", "e"];
-  const outcomes = await destination.deliverBatch(
-    topics.map((topic, n) => ({ topic, payload, key: "one", eventId: `01890a5d-ac96-774b-bcce-b302099a805${n}` })),
-  );
+  const outcomes = await destination.deliverBatch(inOneGroup(topics, JSON.stringify("x".repeat(400_000))));
   assert.deepEqual(new Set(outcomes.map(({ kind }) => kind)), new Set(["delivered"]));
   assert.equal(server.receiver.count, 3);
-  for (const topic of topics) assert.equal(attributesOf(await server.take("orders.fifo")).topic, topic);
+  assert.deepEqual(await topicsIn(server, "orders.fifo"), topics);
+});
+
+test("FIFO: after a request that is to be retried the rest waits for that, and overtakes nothing", async () => {
+  await using server = await startSqs(["orders.fifo"]);
+  await using destination = await open(server, "orders.fifo");
+  const messages = inOneGroup(topics, JSON.stringify("x".repeat(400_000)));
+  server.intercept(({ rawBody }) => (rawBody.includes('"c"') ? awsError(503, "ServiceUnavailable") : undefined));
+  const outcomes = await destination.deliverBatch(messages);
+  assert.deepEqual(outcomes.map(codeOf), ["delivered", "delivered", "unavailable", "unavailable", "unavailable"]);
+  assert.deepEqual(new Set(outcomes.slice(2).map(({ kind }) => kind)), new Set(["retry"]));
+  assert.equal(server.receiver.count, 2);
+  server.intercept(() => undefined);
+  await destination.deliverBatch(messages.slice(2));
+  assert.deepEqual(await topicsIn(server, "orders.fifo"), topics);
+});
+
+test("FIFO: of a batch that is sent one by one nothing follows a retry, and a dead message holds nothing up", async () => {
+  await using server = await startSqs(["orders.fifo"]);
+  await using destination = await open(server, "orders.fifo");
+  server.intercept(({ rawBody }) => {
+    if (rawBody.includes('"culprit"')) return awsError(400, "InvalidMessageContents");
+    return rawBody.includes('"c"') ? awsError(400, "RequestThrottled") : undefined;
+  });
+  const outcomes = await destination.deliverBatch(inOneGroup(["a", "culprit", "b", "c", "d"], "{}"));
+  assert.deepEqual(outcomes.map(codeOf), ["delivered", "rejected", "delivered", "throttled", "throttled"]);
+  assert.equal(server.receiver.count, 5);
+  assert.deepEqual(await topicsIn(server, "orders.fifo"), ["a", "b"]);
 });
 
 test("ten messages are one request, and a lone message is one", async () => {
