@@ -1,7 +1,7 @@
 /** Sends records to one topic over sessions that come and go: in order for each partition, and in batches that fit. */
 import { batched } from "../batch.ts";
 import { abortable } from "../dial.ts";
-import { abortError } from "../dial-error.ts";
+import { abortError, DialError } from "../dial-error.ts";
 import {
   KafkaError,
   type KafkaOptions,
@@ -24,6 +24,10 @@ export interface KafkaClient {
    * @returns for each record its place, or a DialError or KafkaError that says why it was not taken
    */
   readonly send: (records: readonly KafkaRecord[], signal: AbortSignal) => Promise<readonly (KafkaPlace | Error)[]>;
+  /**
+   * For good: lets what is being sent end, and closes the connections. What would need another one from then on is not sent;
+   * its error is ours.
+   */
   readonly close: () => Promise<void>;
 }
 
@@ -99,9 +103,13 @@ export const createKafkaClient = (options: KafkaOptions): KafkaClient => {
   let current: OpenSession | undefined;
   let login = 0;
   const lanes = new Map<number, (item: Item) => Promise<KafkaPlace>>();
+  let closed = false;
+  const running = new Set<Promise<unknown>>();
 
+  /** @throws DialError when that would take a new session of a closed client */
   const join = (call: Call): OpenSession => {
     if (current === undefined) {
+      if (closed) throw new DialError("reset", "the client was closed by this worker", { ours: true });
       current = { session: openKafkaSession(options, options.logins[login]), login, calls: new Set() };
       sessions.add(current);
     }
@@ -200,21 +208,30 @@ export const createKafkaClient = (options: KafkaOptions): KafkaClient => {
     }
   };
 
+  const send: KafkaClient["send"] = async (records, signal) => {
+    const call: Call = { signal };
+    try {
+      if (signal.aborted) throw abortError(signal);
+      const partitions = await place(records, call);
+      const sent = records.map((record, n) => laneOf(partitions[n] as number)({ record, call }));
+      return await Promise.all(sent.map((answer) => abortable(answer, signal).catch((error: Error) => error)));
+    } catch (error) {
+      return records.map(() => error as Error);
+    } finally {
+      leave(call);
+    }
+  };
+
   return {
-    send: async (records, signal) => {
-      const call: Call = { signal };
-      try {
-        if (signal.aborted) throw abortError(signal);
-        const partitions = await place(records, call);
-        const sent = records.map((record, n) => laneOf(partitions[n] as number)({ record, call }));
-        return await Promise.all(sent.map((answer) => abortable(answer, signal).catch((error: Error) => error)));
-      } catch (error) {
-        return records.map(() => error as Error);
-      } finally {
-        leave(call);
-      }
+    send: (records, signal) => {
+      const work = send(records, signal);
+      running.add(work);
+      void work.finally(() => running.delete(work));
+      return work;
     },
     close: async () => {
+      closed = true;
+      await Promise.all(running);
       current = undefined;
       const closing = [...sessions];
       sessions.clear();

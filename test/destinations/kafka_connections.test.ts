@@ -165,6 +165,39 @@ test("deliveries that were stopped leave no connection behind", async () => {
   while (broker.connections > 0) await turn();
 });
 
+test("a client that is closed first lets what it is sending end, and what waits behind that", async () => {
+  await using warm = await startWarm();
+  const { broker, destination, met } = warm;
+  const one = destination.deliver({ payload: "1" });
+  await met;
+  const two = destination.deliver({ payload: "2" });
+  await turn();
+  await destination[Symbol.asyncDispose]();
+  assert.deepEqual([(await one).kind, (await two).kind], ["delivered", "delivered"]);
+  assert.deepEqual(valuesOf(broker), ["0", "1", "2"]);
+  while (broker.connections > 0) await turn();
+});
+
+test("a closed client opens no connection for what still waits: that is retried, and no fault of the brokers", async () => {
+  await using warm = await startWarm("hang");
+  const { broker, destination, met } = warm;
+  const late = new AbortController();
+  const one = destination.deliver({ payload: "1" }, { signal: late.signal });
+  await met;
+  const two = destination.deliver({ payload: "2" });
+  await turn();
+  const closed = destination[Symbol.asyncDispose]();
+  late.abort();
+  await closed;
+  const three = destination.deliver({ payload: "3" });
+  assert.equal((await one).kind, "retry");
+  for (const outcome of await Promise.all([two, three])) {
+    assert.deepEqual([...told(outcome), "ours" in outcome && outcome.ours], ["retry", "reset", true]);
+  }
+  while (broker.connections > 0) await turn();
+  assert.deepEqual(valuesOf(broker), ["0", "1"]);
+});
+
 /** Delivers as the engine does: what is to be retried is delivered again. */
 async function deliverAll(destination: OpenDestination, messages: readonly Partial<Message>[]): Promise<void> {
   for (let left = messages; left.length > 0; ) {
