@@ -4,13 +4,23 @@ import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
+import { run } from "graphile-worker";
 import { z } from "zod";
-import { DialError, type Dialler, defineDestination, type Message, migrate, type Outcome } from "../../src/index.ts";
+import {
+  DialError,
+  type Dialler,
+  defineDestination,
+  type Message,
+  migrate,
+  type Outcome,
+  postrider,
+} from "../../src/index.ts";
+import { createLog } from "../../src/log.ts";
 import { Arrivals } from "../support/arrivals.ts";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { addEvents, deliveriesOf } from "../support/factory.ts";
 import { refusalOf } from "../support/refusal.ts";
-import { startTestWorker } from "../support/worker.ts";
+import { startTestWorker, testConfig } from "../support/worker.ts";
 
 const config = z.strictObject({
   host: z.string().max(253).meta({ title: "Host" }),
@@ -124,6 +134,23 @@ test("a type of one's own with batches gets several events at once, and answers 
   assert.equal(new Set(batches.flat()).size, 29);
   assert.ok(batches.length < 29, "no batch had more than one event");
   assert.ok(batches.every((batch) => batch.length <= 10));
+});
+
+test("graphile-worker's own runner, with a preset that is given a type of one's own, migrates for it and delivers", async () => {
+  await using db = await testDatabase({ migrated: false });
+  await using server = await startLineServer();
+  const mine = postrider({ destinations: [line], config: testConfig(), log: createLog("silent") });
+  const preset = { extends: [mine], worker: { connectionString: db.url } };
+  const runner = await run({ preset, noHandleSignals: true });
+  try {
+    await createDestination(db, "line", { host: "127.0.0.1", port: server.port });
+    await db.query("insert into outbox.events (topic, payload) values ('order.paid', '{\"total\": 12.50}')");
+    assert.equal(await server.received.next(), 'hello order.paid {"total": 12.50}\n');
+    await db.until("select status from outbox.deliveries", [], ({ status }) => status === "delivered");
+  } finally {
+    await runner.stop();
+  }
+  assert.deepEqual(await db.lockedJobs(), []);
 });
 
 test("SQL refuses what the schema of one's own type refuses", async () => {
