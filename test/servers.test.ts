@@ -19,7 +19,7 @@ import { scopeOf } from "./support/sigv4.ts";
 import { startSqs } from "./support/sqs.ts";
 
 /** Tests of the contract, for each type. */
-const contractTests = 8;
+const contractTests = 10;
 const services = "kafka rabbitmq aws pubsub";
 
 /** Where RabbitMQ is not installed, and need not be, it is left out. */

@@ -3,6 +3,7 @@ import { destination as eventbridge } from "../../src/destinations/eventbridge.t
 import { badConfigs } from "../support/bad_configs.ts";
 import { testDestination } from "../support/contract.ts";
 import { startEventBridge } from "../support/eventbridge.ts";
+import { startForwarder } from "../support/forwarder.ts";
 import { accessKeys, region, scopeOf } from "../support/sigv4.ts";
 
 testDestination(eventbridge, async () => {
@@ -18,6 +19,7 @@ testDestination(eventbridge, async () => {
       return { payload, id, topic: DetailType };
     },
     openConnections: server.openConnections,
+    forward: () => startForwarder(server.receiver.port),
     configAt: (port) => ({ ...config, endpoint: `http://127.0.0.1:${port}` }),
     badConfigs: badConfigs.eventbridge(config),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),

@@ -7,6 +7,7 @@ import { CloudEvent, HTTP } from "cloudevents";
 import type { Outcome } from "../../src/destination.ts";
 import { destination as hookdeck } from "../../src/destinations/hookdeck.ts";
 import { messageOf, openDestination, testDestination } from "../support/contract.ts";
+import { startForwarder } from "../support/forwarder.ts";
 import { type Reply, startReceiver } from "../support/receiver.ts";
 
 const signing_secret = ["a secret of the source"];
@@ -29,6 +30,7 @@ testDestination(hookdeck, async () => {
       return { payload: rawBody.toString(), id: String(headers["ce-id"]), topic: String(headers["ce-type"]) };
     },
     openConnections: () => sockets.size,
+    forward: () => startForwarder(receiver.port),
     configAt: (port) => ({ source_url: `http://127.0.0.1:${port}/` }),
     badConfigs: {
       source_url: { source_url: "hkdk.events/abc" },

@@ -4,6 +4,7 @@ import { destination as kafka } from "../../src/destinations/kafka.ts";
 import { badConfigs } from "../support/bad_configs.ts";
 import { testDestination } from "../support/contract.ts";
 import { startKafka } from "../support/kafka/broker.ts";
+import { startKafkaForwarder } from "../support/kafka/forwarder.ts";
 
 const secrets = { username: ["shop"], password: ["a-long-password"] };
 
@@ -18,6 +19,7 @@ testDestination(kafka, async () => {
       return { payload: String(value), id: String(headers.id), topic: String(headers.topic) };
     },
     openConnections: () => broker.connections,
+    forward: () => startKafkaForwarder("127.0.0.1", broker.port),
     configAt: (port) => ({ ...config, brokers: [`127.0.0.1:${port}`] }),
     badConfigs: badConfigs.kafka(config),
     [Symbol.asyncDispose]: () => broker[Symbol.asyncDispose](),

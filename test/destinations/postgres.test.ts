@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { destination as postgres } from "../../src/destinations/postgres.ts";
 import { messageOf, openDestination, testDestination } from "../support/contract.ts";
+import { startForwarder } from "../support/forwarder.ts";
 import { openInbox } from "../support/inbox.ts";
 
 const idOf = (n: number): string => `01890a5d-ac96-774b-bcce-${String(n).padStart(12, "0")}`;
@@ -27,6 +28,7 @@ testDestination(postgres, async () => {
       return mine;
     },
     openConnections: inbox.connections,
+    forward: () => startForwarder(config.port),
     configAt: (port) => ({ ...config, port }),
     badConfigs: {
       host: { ...config, host: "db.example/../x" },

@@ -10,6 +10,7 @@ import { startServer } from "../outbound/servers.ts";
 import { badConfigs } from "../support/bad_configs.ts";
 import { openDestination, testDestination } from "../support/contract.ts";
 import { startDns } from "../support/dns.ts";
+import { startForwarder } from "../support/forwarder.ts";
 import { pubsubConfig, startPubsub } from "../support/pubsub.ts";
 
 const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
@@ -30,6 +31,7 @@ testDestination(pubsub, async () => {
       return { payload: data.toString(), id: attributes.id ?? "", topic: attributes.topic ?? "" };
     },
     openConnections: () => server.connections.open,
+    forward: () => startForwarder(server.port),
     configAt: pubsubConfig,
     badConfigs: badConfigs.pubsub(config),
     [Symbol.asyncDispose]: () => server.close(),

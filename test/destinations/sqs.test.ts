@@ -2,6 +2,7 @@
 import { destination as sqs } from "../../src/destinations/sqs.ts";
 import { badConfigs } from "../support/bad_configs.ts";
 import { testDestination } from "../support/contract.ts";
+import { startForwarder } from "../support/forwarder.ts";
 import { accessKeys, region } from "../support/sigv4.ts";
 import { eventOfMessage, startSqs } from "../support/sqs.ts";
 
@@ -13,6 +14,7 @@ testDestination(sqs, async () => {
     secrets: accessKeys,
     next: async () => eventOfMessage(await server.take("orders")),
     openConnections: server.openConnections,
+    forward: () => startForwarder(server.receiver.port),
     configAt: (port) => ({ ...config, endpoint: `http://127.0.0.1:${port}` }),
     badConfigs: badConfigs.sqs(config),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),

@@ -7,6 +7,7 @@ import { destination as webhook } from "../../src/destinations/webhook.ts";
 import { answering, startServer } from "../outbound/servers.ts";
 import { type DeliverOptions, openDestination, testDestination } from "../support/contract.ts";
 import { startDns } from "../support/dns.ts";
+import { startForwarder } from "../support/forwarder.ts";
 import { type Reply, startReceiver } from "../support/receiver.ts";
 
 const secret = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
@@ -28,7 +29,8 @@ testDestination(webhook, async () => {
       return { payload: rawBody.toString(), id: String(headers["ce-id"]), topic: String(headers["ce-type"]) };
     },
     openConnections: () => sockets.size,
-    configAt: (port) => ({ url: `http://127.0.0.1:${port}/` }),
+    forward: () => startForwarder(receiver.port),
+    configAt: (port) => ({ url: `http://127.0.0.1:${port}/`, body: "cloudevents_binary" }),
     badConfigs: {
       url: {},
       "headers.a": { url: receiver.url, headers: { a: 1 } },

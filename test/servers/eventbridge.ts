@@ -59,7 +59,7 @@ const openBus = async () => {
 
 const open = async () => {
   const { name, ...bus } = await openBus();
-  return openForwarded(await startForwarder(Number(port), { host: hostname }), {
+  return openForwarded(() => startForwarder(Number(port), { host: hostname }), {
     ...bus,
     configAt: (port) => ({ event_bus_name: name, endpoint: `http://127.0.0.1:${port}`, region, source }),
     secrets: accessKeys,

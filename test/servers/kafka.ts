@@ -47,7 +47,7 @@ const openTopic = async () => {
 
 testDestination(kafka, async () => {
   const { topic, ...opened } = await openTopic();
-  return openForwarded(await startKafkaForwarder(hostname, Number(port)), {
+  return openForwarded(() => startKafkaForwarder(hostname, Number(port)), {
     ...opened,
     configAt: (port) => ({ brokers: [`127.0.0.1:${port}`], topic, tls: false }),
     secrets: {},

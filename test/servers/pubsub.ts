@@ -44,7 +44,7 @@ const openTopic = async () => {
 
 testDestination(pubsub, async () => {
   const { topic, ...opened } = await openTopic();
-  return openForwarded(await startForwarder(Number(port), { host: hostname }), {
+  return openForwarded(() => startForwarder(Number(port), { host: hostname }), {
     ...opened,
     configAt: (port) => ({ project_id, topic, endpoint: `http://127.0.0.1:${port}` }),
     secrets: {},

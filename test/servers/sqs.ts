@@ -13,7 +13,7 @@ const { hostname, port } = addressOf("sqs");
 
 testDestination(sqs, async () => {
   const queue = await openRemoteQueue();
-  return openForwarded(await startForwarder(Number(port), { host: hostname }), {
+  return openForwarded(() => startForwarder(Number(port), { host: hostname }), {
     configAt: (port) => ({ queue_url: queue.url, endpoint: `http://127.0.0.1:${port}`, region }),
     secrets: accessKeys,
     next: async () => eventOfMessage(await queue.take()),

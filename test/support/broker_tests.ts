@@ -77,7 +77,7 @@ export const openRabbitmq = async (broker: Pick<Broker, "client">, address: URL)
   const queue = await openQueue(broker, { exclusive: true });
   await queue.consume();
   const vhost = decodeURIComponent(pathname.slice(1)) || "/";
-  return openForwarded(await startForwarder(Number(port || 5672), { host: hostname }), {
+  return openForwarded(() => startForwarder(Number(port || 5672), { host: hostname }), {
     configAt: (port) => ({ host: "127.0.0.1", port, tls: false, vhost, exchange: queue.exchange }),
     secrets: { username: [decodeURIComponent(username)], password: [decodeURIComponent(password)] },
     next: async () => eventOfMessage(await queue.messages.next()),

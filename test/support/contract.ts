@@ -10,6 +10,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { parseAllowedNetworks } from "../../src/addresses.ts";
 import type { DestinationType, Message, OperatorPolicy, Outcome } from "../../src/destination.ts";
 import { createDialler, type DiallerOptions } from "../../src/outbound.ts";
+import type { Forwarder } from "./forwarder.ts";
 
 /** An event as the server got it. */
 export interface Received {
@@ -26,6 +27,8 @@ export interface Opened extends AsyncDisposable {
   readonly next: () => Promise<Received>;
   /** Connections that are open now. */
   readonly openConnections: () => number | Promise<number>;
+  /** A forwarder to the server, which clients do not get past. */
+  readonly forward: () => Promise<Forwarder>;
   /** The same config, but it leads to this port of 127.0.0.1. */
   readonly configAt: (port: number) => object;
   /** Configs that the schema must refuse, by the path that it must name. */
@@ -119,6 +122,14 @@ export interface ContractOptions {
 /** JSON without what is lost when it is read and written anew. */
 const rewritten = (json: string): unknown => JSON.parse(JSON.stringify(JSON.parse(json)));
 
+const untilNone = async (complaint: string, count: () => number | Promise<number>): Promise<void> => {
+  const late = Date.now() + 1_000;
+  while ((await count()) !== 0) {
+    assert.ok(Date.now() < late, complaint);
+    await wait(5);
+  }
+};
+
 /** Registers the tests of the contract for a type. */
 export function testDestination(
   type: DestinationType,
@@ -177,6 +188,41 @@ export function testDestination(
     }
   });
 
+  /** A destination whose connection stands, and whose server says nothing more, but still takes what it is sent. */
+  const openMuted = async (stack: AsyncDisposableStack) => {
+    const opened = stack.use(await open());
+    const forwarder = stack.use(await opened.forward());
+    const { secrets } = opened;
+    const destination = stack.use(await openDestination(type, opened.configAt(forwarder.port), { secrets }));
+    const [first] = await Promise.all([destination.deliver(), opened.next()]);
+    assert.equal(first.kind, "delivered");
+    forwarder.mute();
+    return { opened, forwarder, destination };
+  };
+  const secondId = "01890a5d-ac96-774b-bcce-b302099a8059";
+
+  test(`${name}: an answer that is cut off is retried, though the server took the event`, async () => {
+    await using stack = new AsyncDisposableStack();
+    const { opened, forwarder, destination } = await openMuted(stack);
+    const outcome = destination.deliver({ eventId: secondId });
+    assert.equal((await opened.next()).id, secondId);
+    forwarder.cut();
+    assert.equal((await outcome).kind, "retry");
+  });
+
+  test(`${name}: a server that goes silent is given up at the deadline, and its sockets are freed`, async () => {
+    await using stack = new AsyncDisposableStack();
+    const { opened, forwarder, destination } = await openMuted(stack);
+    const deadline = new AbortController();
+    const outcome = destination.deliver({ eventId: secondId }, { signal: deadline.signal });
+    assert.equal((await opened.next()).id, secondId);
+    deadline.abort(new DOMException("deadline", "TimeoutError"));
+    const ended = await outcome;
+    assert.deepEqual([ended.kind, "code" in ended && ended.code], ["retry", "timeout"]);
+    await destination[Symbol.asyncDispose]();
+    await untilNone("a connection is still open after a second", () => forwarder.open.size);
+  });
+
   test(`${name}: a forbidden address is dead at once`, async () => {
     await using opened = await open();
     await using destination = await openDestination(type, opened.config, {
@@ -204,11 +250,7 @@ export function testDestination(
     await destination.deliver();
     assert.notEqual(await opened.openConnections(), 0);
     await destination[Symbol.asyncDispose]();
-    const late = Date.now() + 1_000;
-    while ((await opened.openConnections()) !== 0) {
-      assert.ok(Date.now() < late, "a connection is still open after a second");
-      await wait(5);
-    }
+    await untilNone("a connection is still open after a second", opened.openConnections);
   });
 
   test(`${name}: no secret is in an outcome`, async () => {

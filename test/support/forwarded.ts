@@ -10,13 +10,18 @@ export interface Behind extends AsyncDisposable, Pick<Opened, "secrets" | "next"
   readonly badConfigs: (config: object) => Opened["badConfigs"];
 }
 
-/** Disposes of the forwarder first. */
-export const openForwarded = (forwarder: Forwarder, { configAt, badConfigs, ...behind }: Behind): Opened => {
+/** Disposes of the forwarder first. @param start starts a forwarder to the server */
+export const openForwarded = async (
+  start: () => Promise<Forwarder>,
+  { configAt, badConfigs, ...behind }: Behind,
+): Promise<Opened> => {
+  const forwarder = await start();
   const config = configAt(forwarder.port);
   return {
     ...behind,
     config,
     configAt,
+    forward: start,
     badConfigs: badConfigs(config),
     openConnections: () => forwarder.open.size,
     [Symbol.asyncDispose]: async () => {

@@ -1,6 +1,7 @@
 /** Forwards TCP connections to a port, counts them, cuts them, goes away and comes back: `await using ...`. */
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
+import { Writable } from "node:stream";
 
 export interface Forwarder extends AsyncDisposable {
   readonly port: number;
@@ -8,6 +9,8 @@ export interface Forwarder extends AsyncDisposable {
   readonly open: ReadonlySet<Socket>;
   /** Connections that there have been. */
   readonly accepted: () => number;
+  /** Brings nothing more of what the server says to the client. */
+  readonly mute: () => void;
   /** Resets all connections. */
   readonly cut: () => void;
   /** Ends all connections and refuses others, as a server that is down. */
@@ -20,7 +23,7 @@ export interface ForwarderOptions {
   /** Default: 127.0.0.1. */
   readonly host?: string;
   /** Brings what the server says to the client. Default: as it is. */
-  readonly answers?: (server: Socket, client: Socket) => void;
+  readonly answers?: (server: Socket, client: Writable) => void;
 }
 
 /** Starts on 127.0.0.1. */
@@ -29,6 +32,18 @@ export const startForwarder = async (port: number, options: ForwarderOptions = {
   const open = new Set<Socket>();
   let accepted = 0;
   let ownPort = 0;
+  let muted = false;
+  const unlessMuted = (socket: Socket): Writable =>
+    new Writable({
+      write: (chunk, _encoding, done) => {
+        if (!muted) socket.write(chunk);
+        done();
+      },
+      final: (done) => {
+        if (!muted) socket.end();
+        done();
+      },
+    });
   const forward = (socket: Socket): void => {
     accepted += 1;
     open.add(socket);
@@ -37,7 +52,7 @@ export const startForwarder = async (port: number, options: ForwarderOptions = {
     socket.on("close", () => open.delete(socket));
     onward.on("error", () => socket.destroy()).on("close", () => socket.destroySoon());
     socket.pipe(onward);
-    answers(onward, socket);
+    answers(onward, unlessMuted(socket));
   };
   const server = createServer(forward);
   const start = async (): Promise<void> => {
@@ -45,6 +60,9 @@ export const startForwarder = async (port: number, options: ForwarderOptions = {
     await once(server, "listening");
     const address = server.address();
     ownPort = typeof address === "object" ? (address?.port ?? 0) : 0;
+  };
+  const mute = (): void => {
+    muted = true;
   };
   const cut = (): void => {
     for (const socket of open) socket.resetAndDestroy();
@@ -57,5 +75,5 @@ export const startForwarder = async (port: number, options: ForwarderOptions = {
     await closed;
   };
   await start();
-  return { port: ownPort, open, accepted: () => accepted, cut, stop, start, [Symbol.asyncDispose]: stop };
+  return { port: ownPort, open, accepted: () => accepted, mute, cut, stop, start, [Symbol.asyncDispose]: stop };
 };
