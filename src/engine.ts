@@ -5,7 +5,6 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { setFlagsFromString } from "node:v8";
 import { startClock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import { createConnections } from "./connections.ts";
@@ -47,15 +46,8 @@ const connectionsMax = 8;
 /** The version of this package. */
 export const version: string = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version;
 
-/**
- * With hundreds of deliveries in flight, V8 takes some of their objects for long-lived and makes them in the old space from
- * the start. There they keep alive all that they point to until the next full collection: three times as much is copied.
- */
-const keepYoung = (): void => setFlagsFromString("--no-allocation-site-pretenuring");
-
 /** Creates the engine of this process. Nothing runs before `join`. */
 export const createEngine = async ({ connectionString, config, log, destinations }: EngineOptions): Promise<Engine> => {
-  keepYoung();
   const database = openDatabase({
     connectionString,
     connectionsMax,

@@ -1,50 +1,74 @@
 /** How fast a backlog drains over HTTP, against the same POSTs by undici with no database at all. */
+import { setTimeout as wait } from "node:timers/promises";
 import { bareSeconds, insertEvents, median, openDatabase, startReceiver, startWorkerProcess } from "./support.ts";
 
-/** A worker that has just been started compiles most of its code anew while it works; one that runs has done so. */
-const warmUpOf = (events: number): number => events / 2;
+type Receiver = Awaited<ReturnType<typeof startReceiver>>;
+type BenchDatabase = Awaited<ReturnType<typeof openDatabase>>;
 
-const cold = async (serverUrl: string, events: number): Promise<number> => {
-  await using receiver = await startReceiver();
-  await using database = await openDatabase(serverUrl, "bench_drain", receiver.url);
-  await insertEvents(database.pool, events);
-  await database.pool.query("checkpoint");
-  await using _worker = await startWorkerProcess(database.url);
-  return events / (await receiver.secondsUntil(events));
+/** Deliveries, and bare POSTs, a second: measured one right after the other, because machines change their pace. */
+interface Pair {
+  readonly postrider: number;
+  readonly undici: number;
+}
+
+export interface DrainOptions {
+  readonly events: number;
+  readonly rounds: number;
+}
+
+/** Seconds until the receiver got so many more requests, and each delivery is recorded. */
+const secondsUntilRecorded = async (receiver: Receiver, { pool }: BenchDatabase, more: number): Promise<number> => {
+  const startedAt = performance.now();
+  await receiver.secondsUntil(more);
+  const pending = "select from outbox.deliveries where status = 'pending' limit 1";
+  while ((await pool.query(pending)).rowCount !== 0) await wait(5);
+  return (performance.now() - startedAt) / 1000;
 };
 
-const running = async (serverUrl: string, events: number): Promise<number> => {
-  const warmUp = warmUpOf(events);
+/** A worker that runs, and has compiled its code; the same receiver takes the bare POSTs. */
+const measureRunning = async (serverUrl: string, { events, rounds }: DrainOptions): Promise<readonly Pair[]> => {
+  const pairs: Pair[] = [];
+  const warmUp = events / 2;
   await using receiver = await startReceiver();
   await using database = await openDatabase(serverUrl, "bench_drain", receiver.url);
   await using _worker = await startWorkerProcess(database.url);
   await insertEvents(database.pool, warmUp);
-  await receiver.secondsUntil(warmUp);
-  await insertEvents(database.pool, events);
-  return events / (await receiver.secondsUntil(warmUp + events));
-};
-
-const bare = async (events: number, warmUp: number): Promise<number> => {
-  await using receiver = await startReceiver();
-  return events / (await bareSeconds(receiver.url, events, warmUp));
-};
-
-/** Rates in deliveries a second and their ratio, of processes that were just started and of running ones. */
-export const measureDrain = async (serverUrl: string, { events, rounds }: { events: number; rounds: number }) => {
-  const scenarios = {
-    running: { ours: () => running(serverUrl, events), bare: () => bare(events, warmUpOf(events)) },
-    cold: { ours: () => cold(serverUrl, events), bare: () => bare(events, 0) },
-  };
-  const figures: Record<string, { postrider: number; undici: number; ratio: number }> = {};
-  for (const [name, rates] of Object.entries(scenarios)) {
-    const ours: number[] = [];
-    const theirs: number[] = [];
-    for (let round = 0; round < rounds; round += 1) {
-      theirs.push(await rates.bare());
-      ours.push(await rates.ours());
-    }
-    const [postrider, undici] = [median(ours), median(theirs)];
-    figures[name] = { postrider, undici, ratio: postrider / undici };
+  await secondsUntilRecorded(receiver, database, warmUp);
+  for (let round = 0; round < rounds; round += 1) {
+    const bare = await bareSeconds(receiver.url, events, warmUp);
+    await receiver.secondsUntil(warmUp + events);
+    await insertEvents(database.pool, events);
+    const ours = await secondsUntilRecorded(receiver, database, events);
+    pairs.push({ postrider: events / ours, undici: events / bare });
   }
-  return figures;
+  return pairs;
 };
+
+/** A worker that was started after the burst. */
+const measureCold = async (serverUrl: string, { events, rounds }: DrainOptions): Promise<readonly Pair[]> => {
+  const pairs: Pair[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    await using receiver = await startReceiver();
+    await using database = await openDatabase(serverUrl, "bench_drain", receiver.url);
+    const bare = await bareSeconds(receiver.url, events, 0);
+    await receiver.secondsUntil(events);
+    await insertEvents(database.pool, events);
+    await database.pool.query("checkpoint");
+    await using _worker = await startWorkerProcess(database.url);
+    const ours = await secondsUntilRecorded(receiver, database, events);
+    pairs.push({ postrider: events / ours, undici: events / bare });
+  }
+  return pairs;
+};
+
+const summarise = (pairs: readonly Pair[]) => ({
+  postrider: median(pairs.map(({ postrider }) => postrider)),
+  undici: median(pairs.map(({ undici }) => undici)),
+  ratio: median(pairs.map(({ postrider, undici }) => postrider / undici)),
+});
+
+/** Rates in deliveries a second, and the middle of the rounds' ratios, of a running worker and of one just started. */
+export const measureDrain = async (serverUrl: string, options: DrainOptions) => ({
+  running: summarise(await measureRunning(serverUrl, options)),
+  cold: summarise(await measureCold(serverUrl, options)),
+});

@@ -1,6 +1,6 @@
 /**
  * A receiver in a process of its own, as receivers are: it reads each POST and answers. Told `{ announce: n }` it sends
- * `{ reached: n }` when the nth has come, so that nobody takes CPU by asking.
+ * `{ reached: n }` when n more have come than it was last told of, so that nobody takes CPU by asking.
  */
 import { createServer } from "node:http";
 
@@ -9,6 +9,7 @@ let announced = Number.POSITIVE_INFINITY;
 const announce = (): void => {
   if (count < announced) return;
   process.send?.({ reached: announced });
+  count -= announced;
   announced = Number.POSITIVE_INFINITY;
 };
 const server = createServer({ keepAliveTimeout: 30_000 }, (request, response) => {

@@ -15,7 +15,7 @@ const { values, positionals } = parseArgs({
 const { smoke } = values;
 const scenarios = {
   producers: (url: string) => measureProducers(url, smoke ? { seconds: 1, rounds: 1 } : { seconds: 5, rounds: 3 }),
-  drain: (url: string) => measureDrain(url, smoke ? { events: 2_000, rounds: 1 } : { events: 100_000, rounds: 3 }),
+  drain: (url: string) => measureDrain(url, smoke ? { events: 2_000, rounds: 1 } : { events: 100_000, rounds: 5 }),
   idle: (url: string) => measureIdle(url, { idleSeconds: smoke ? 1 : 60 }),
 };
 type Scenario = keyof typeof scenarios;

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { migrate } from "../../src/migrate.ts";
 
-/** Requests that are open at the same time, in Postrider and in the bare loop alike. */
+/** Requests that are open at the same time in the bare loop, each on its own connection; Postrider has as many under way. */
 export const concurrency = 128;
 
 const start = async (file: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}) => {
@@ -36,7 +36,7 @@ export const startReceiver = async () => {
   const { child, message } = await start("receiver-process.ts");
   return {
     url: `http://127.0.0.1:${message.port}/`,
-    /** Resolves with the seconds since the call when so many requests have come in all. */
+    /** Resolves with the seconds since the call when so many requests have come, beside those of earlier calls. */
     secondsUntil: async (requests: number): Promise<number> => {
       const startedAt = performance.now();
       child.send({ announce: requests });
@@ -84,16 +84,19 @@ export const openDatabase = async (serverUrl: string, name: string, target?: str
 /** Inserts events, 1,000 in a statement, all of them in one transaction: they appear at the same moment. */
 export const insertEvents = async (pool: pg.Pool, events: number): Promise<void> => {
   const client = await pool.connect();
-  await client.query("begin");
-  for (let done = 0; done < events; done += 1_000) {
-    await client.query(
-      `insert into outbox.events (topic, payload)
+  try {
+    await client.query("begin");
+    for (let done = 0; done < events; done += 1_000) {
+      await client.query(
+        `insert into outbox.events (topic, payload)
        select 'order.paid', json_build_object('order_id', $1 + n, 'total', 12.50) from generate_series(1, 1000) as n`,
-      [done],
-    );
+        [done],
+      );
+    }
+    await client.query("commit");
+  } finally {
+    client.release();
   }
-  await client.query("commit");
-  client.release();
 };
 
 /** The middle of an odd number of figures. */

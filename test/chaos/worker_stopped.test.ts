@@ -24,13 +24,13 @@ test("a stopped worker gives its backlog back at once, records what ends in time
   await shop.query("commit");
   const all = bulk + singles;
   // It takes more jobs than it has slots: some wait in its local queue, locked like the rest.
-  await within(5_000, "the worker holds jobs", async () => (await db.lockedJobs()).length >= singles / 2);
+  await within(10_000, "the worker holds jobs", async () => (await db.lockedJobs()).length >= singles / 2);
   const [finishing, hanging] = [gates.slice(0, inFlight / 2), gates.slice(inFlight / 2)];
   receiver.respondWith(() => 200);
   await using heir = await startWorkerProcess(db.url);
 
   worker.signal("SIGTERM");
-  const backlogMs = await within(5_000, "the other worker delivers the backlog", async () => receiver.count >= all);
+  const backlogMs = await within(10_000, "the other worker delivers the backlog", async () => receiver.count >= all);
   assert.ok(worker.isAlive, "it still waits for what is in flight");
   for (const answer of finishing) answer(200);
   const { code, signal, afterMs } = await worker.exit;
