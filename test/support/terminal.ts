@@ -6,7 +6,7 @@ import { availableParallelism, constants } from "node:os";
 /** Tests wait for rows and sockets more than they compute. */
 const concurrency = availableParallelism() + 1;
 /** For a single test: what takes longer hangs. */
-const testTimeoutMs = 120_000;
+const testTimeoutMs = 300_000;
 
 export interface TerminalOptions {
   readonly env?: NodeJS.ProcessEnv;
