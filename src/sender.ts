@@ -131,9 +131,7 @@ export const createSender = ({ connections, dialler, log }: SenderOptions): Send
     }
   };
 
-  const sendNow = async (group: readonly Sending[]): Promise<void> => {
-    const connection = await connectionOf(group);
-    if (connection === undefined) return;
+  const sendOver = (connection: Connection, group: readonly Sending[]): void => {
     const { type } = connection;
     for (const chunk of chunksOf(group, type.deliverBatch === undefined ? sharedDeadlineMax : type.batchSizeMax)) {
       void withDeadline(connection, (context) =>
@@ -142,6 +140,12 @@ export const createSender = ({ connections, dialler, log }: SenderOptions): Send
           : sendBatch(chunk, type, context),
       );
     }
+  };
+
+  /** The connection may have been replaced while they waited. */
+  const sendInTurn = async (group: readonly Sending[]): Promise<void> => {
+    const connection = await connectionOf(group);
+    if (connection !== undefined) sendOver(connection, group);
   };
 
   const gateOf = (destinationId: string): Gate<Sending> => {
@@ -154,7 +158,7 @@ export const createSender = ({ connections, dialler, log }: SenderOptions): Send
         answered(...args);
       },
     });
-    const gate: Gate<Sending> = createGate(underWayMax, (group) => sendNow(group.map(passed)));
+    const gate: Gate<Sending> = createGate(underWayMax, (group) => sendInTurn(group.map(passed)));
     gates.set(destinationId, gate);
     return gate;
   };
@@ -168,7 +172,7 @@ export const createSender = ({ connections, dialler, log }: SenderOptions): Send
     if (connection === undefined) return;
     if (stopping) giveBack(group);
     else if (connection.type.deliverBatch === undefined) gateOf(destinationId).add(group);
-    else await sendNow(group);
+    else sendOver(connection, group);
   };
 
   return {
