@@ -6,6 +6,7 @@
 import { Call } from "./call.ts";
 import type { Connections } from "./connections.ts";
 import type { Database } from "./database.ts";
+import type { Outcome } from "./destination.ts";
 import { messageOf } from "./errors.ts";
 import type { Log } from "./log.ts";
 import { createLoop } from "./loop.ts";
@@ -55,15 +56,15 @@ interface Work extends Request {
   readonly behind: Request[];
 }
 
-/** Work, and the id under which it was claimed. */
+/** Work that was claimed, and the id under which it was. */
 interface Claimed {
   readonly work: Work;
+  readonly delivery: ClaimedDelivery;
   readonly claimedBy: string;
 }
 
-/** An attempt that ended, with what its log line tells beside. */
+/** An attempt that ended. */
 interface Ended extends Claimed {
-  readonly delivery: ClaimedDelivery;
   readonly report: AttemptReport;
 }
 
@@ -83,7 +84,6 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
   const { log, inFlightMax } = options;
   const claimSize = Math.min(Math.ceil(inFlightMax * claimShare), batchSizeMax);
   const roundTrips = createRoundTrips({ ...options, hasToGo: () => aborted });
-  const sender = createSender(options);
   const waiting: Request[] = [];
   const underWay = new Map<string, Work>();
   const unrecorded: Ended[] = [];
@@ -152,29 +152,34 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
   };
   const claimMore = createLoop(claimRound);
 
-  /** Sends what was claimed of what was taken; the rest is through. */
-  const send = (taken: readonly Work[], claimed: readonly ClaimedDelivery[], claimedBy: string): void => {
-    const left = new Set(taken);
-    const workOf = new Map<ClaimedDelivery, Work>();
-    for (const delivery of claimed) {
-      const work = underWay.get(nameOf(delivery)) as Work;
-      workOf.set(delivery, work);
-      left.delete(work);
+  const answered = (claimed: Claimed, outcome: Outcome | undefined, durationMs: number): void => {
+    sending -= 1;
+    if (outcome === undefined) {
+      unsent.push(claimed);
+      giveBackMore();
+      return;
     }
-    sending -= left.size;
-    for (const work of left) through(work);
-    sender.send(claimed, (delivery, outcome, durationMs) => {
-      const work = workOf.get(delivery) as Work;
-      sending -= 1;
-      if (outcome === undefined) {
-        unsent.push({ work, claimedBy });
-        giveBackMore();
-        return;
-      }
-      unrecorded.push({ work, delivery, claimedBy, report: reportOf(delivery, outcome, durationMs, aborted) });
-      gather();
-      if (waiting.length > 0) claimMore();
-    });
+    const { work, delivery, claimedBy } = claimed;
+    unrecorded.push({ work, delivery, claimedBy, report: reportOf(delivery, outcome, durationMs, aborted) });
+    gather();
+    if (waiting.length > 0) claimMore();
+  };
+  const sender = createSender({ ...options, answered });
+
+  /** Sends what was claimed of what was taken; the rest is through. */
+  const send = (taken: readonly Work[], deliveries: readonly ClaimedDelivery[], claimedBy: string): void => {
+    const claimed = deliveries.map((delivery) => ({
+      work: underWay.get(nameOf(delivery)) as Work,
+      delivery,
+      claimedBy,
+    }));
+    if (claimed.length < taken.length) {
+      const left = new Set(taken);
+      for (const { work } of claimed) left.delete(work);
+      sending -= left.size;
+      for (const work of left) through(work);
+    }
+    sender.send(claimed);
   };
 
   /** Tells the database of what was claimed, for each id that it was claimed under; then it is through. */

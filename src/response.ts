@@ -11,7 +11,7 @@ export const compressedBytesMax = 64 * 1024;
 const headerCharsMax = 1_024;
 
 /** Headers that help to understand an answer and carry no credentials; `Set-Cookie` and `WWW-Authenticate` stay out. */
-const keptHeaders = [
+const keptHeaders: ReadonlySet<string> = new Set([
   "content-type",
   "content-length",
   "content-encoding",
@@ -28,7 +28,7 @@ const keptHeaders = [
   "x-ratelimit-reset",
   "x-request-id",
   "cf-ray",
-] as const;
+]);
 
 /**
  * The headers worth keeping, names in lower case, values cut to 1024 characters.
@@ -39,9 +39,8 @@ export const keepHeaders = (
   headers: Readonly<Record<string, string | string[] | undefined>>,
 ): Record<string, string> => {
   const kept: Record<string, string> = {};
-  for (const name of keptHeaders) {
-    const value = headers[name];
-    if (value === undefined) continue;
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined || !keptHeaders.has(name)) continue;
     const text = typeof value === "string" ? value : value.join(", ");
     kept[name] = storableText(text.length > headerCharsMax ? text.slice(0, headerCharsMax) : text);
   }

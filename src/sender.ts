@@ -9,19 +9,23 @@ import type { Dialler } from "./outbound.ts";
 import type { ClaimedDelivery } from "./queries/deliveries.ts";
 import { cleanReason } from "./text.ts";
 
+/** What is to be sent: a delivery, and whatever its owner wants to find with it when it is answered. */
+export interface Sending {
+  readonly delivery: ClaimedDelivery;
+}
+
 /** What sending needs. */
-export interface SenderOptions {
+export interface SenderOptions<S extends Sending> {
   readonly connections: Connections;
   readonly dialler: Dialler;
   readonly log: Log;
+  /** Called once for each; without an outcome when nothing was sent, because the worker stops. */
+  readonly answered: (sending: S, outcome: Outcome | undefined, durationMs: number) => void;
 }
 
-/** Called once for each delivery; without an outcome when nothing was sent, because the worker stops. */
-export type Answered = (delivery: ClaimedDelivery, outcome: Outcome | undefined, durationMs: number) => void;
-
-export interface Sender {
+export interface Sender<S extends Sending> {
   /** Sends deliveries, those of one destination together if its protocol has batches. Never throws. */
-  readonly send: (deliveries: readonly ClaimedDelivery[], answered: Answered) => void;
+  readonly send: (sendings: readonly S[]) => void;
   /** Sends nothing more of what waits for its turn. */
   readonly stop: () => void;
   /** Breaks off what is in flight, and what is sent from now on. */
@@ -33,19 +37,14 @@ const sharedDeadlineMax = 32;
 /** Deliveries that one destination may have under way one by one: the clock of the others has not started. */
 const underWayMax = 128;
 
-/** A delivery, and whom to tell of its outcome. */
-interface Sending {
-  readonly delivery: ClaimedDelivery;
-  readonly answered: Answered;
-}
-
 const chunksOf = <T>(items: readonly T[], sizeMax: number): readonly (readonly T[])[] =>
   Array.from({ length: Math.ceil(items.length / sizeMax) }, (_, n) => items.slice(n * sizeMax, (n + 1) * sizeMax));
 
 /** Creates the sender of one worker process. */
-export const createSender = ({ connections, dialler, log }: SenderOptions): Sender => {
+export const createSender = <S extends Sending>(options: SenderOptions<S>): Sender<S> => {
+  const { connections, dialler, log, answered } = options;
   const inFlight = new Set<AbortController>();
-  const gates = new Map<string, Gate<Sending>>();
+  const gates = new Map<string, Gate<S>>();
   let stopping = false;
   let aborted = false;
 
@@ -86,23 +85,29 @@ export const createSender = ({ connections, dialler, log }: SenderOptions): Send
     inFlight.delete(controller);
   };
 
+  /** Nobody else needs the place of a delivery that went through its destination's gate. */
+  const leave = ({ delivery: { destinationId } }: S): void => {
+    if (gates.get(destinationId)?.ended()) gates.delete(destinationId);
+  };
+
   const sendOne = async (
-    { delivery, answered }: Sending,
+    sending: S,
     type: SingleDestination<unknown, unknown>,
     context: DeliverContext<unknown, unknown>,
   ): Promise<void> => {
     const startedAt = performance.now();
     let outcome: Outcome;
     try {
-      outcome = await type.deliver(delivery, context);
+      outcome = await type.deliver(sending.delivery, context);
     } catch (error) {
-      outcome = unexpected(error, delivery);
+      outcome = unexpected(error, sending.delivery);
     }
-    answered(delivery, outcome, Math.round(performance.now() - startedAt));
+    leave(sending);
+    answered(sending, outcome, Math.round(performance.now() - startedAt));
   };
 
   const sendBatch = async (
-    batch: readonly Sending[],
+    batch: readonly S[],
     type: BatchDestination<unknown, unknown>,
     context: DeliverContext<unknown, unknown>,
   ): Promise<void> => {
@@ -116,22 +121,22 @@ export const createSender = ({ connections, dialler, log }: SenderOptions): Send
       outcomes = deliveries.map((delivery) => unexpected(error, delivery));
     }
     const durationMs = Math.round(performance.now() - startedAt);
-    for (const [n, { delivery, answered }] of batch.entries()) answered(delivery, outcomes[n] as Outcome, durationMs);
+    for (const [n, sending] of batch.entries()) answered(sending, outcomes[n] as Outcome, durationMs);
   };
 
   /** The live connection of a group's destination; where there is none, the group is answered. */
-  const connectionOf = async (group: readonly Sending[]): Promise<Connection | undefined> => {
-    const { destinationId } = (group as readonly [Sending])[0].delivery;
+  const connectionOf = async (group: readonly S[]): Promise<Connection | undefined> => {
+    const { destinationId } = (group as readonly [S])[0].delivery;
     const version = Math.max(...group.map(({ delivery }) => delivery.destinationVersion));
     try {
       return await connections.get(destinationId, version);
     } catch (error) {
-      for (const { delivery, answered } of group) answered(delivery, unexpected(error, delivery), 0);
+      for (const sending of group) answered(sending, unexpected(error, sending.delivery), 0);
       return undefined;
     }
   };
 
-  const sendOver = (connection: Connection, group: readonly Sending[]): void => {
+  const sendOver = (connection: Connection, group: readonly S[]): void => {
     const { type } = connection;
     for (const chunk of chunksOf(group, type.deliverBatch === undefined ? sharedDeadlineMax : type.batchSizeMax)) {
       void withDeadline(connection, (context) =>
@@ -143,31 +148,25 @@ export const createSender = ({ connections, dialler, log }: SenderOptions): Send
   };
 
   /** The connection may have been replaced while they waited. */
-  const sendInTurn = async (group: readonly Sending[]): Promise<void> => {
+  const sendInTurn = async (group: readonly S[]): Promise<void> => {
     const connection = await connectionOf(group);
-    if (connection !== undefined) sendOver(connection, group);
+    if (connection === undefined) group.forEach(leave);
+    else sendOver(connection, group);
   };
 
-  const gateOf = (destinationId: string): Gate<Sending> => {
+  const gateOf = (destinationId: string): Gate<S> => {
     const known = gates.get(destinationId);
     if (known !== undefined) return known;
-    const passed = ({ delivery, answered }: Sending): Sending => ({
-      delivery,
-      answered: (...args) => {
-        if (gate.ended()) gates.delete(destinationId);
-        answered(...args);
-      },
-    });
-    const gate: Gate<Sending> = createGate(underWayMax, (group) => sendInTurn(group.map(passed)));
+    const gate = createGate(underWayMax, sendInTurn);
     gates.set(destinationId, gate);
     return gate;
   };
 
-  const giveBack = (group: readonly Sending[]): void => {
-    for (const { delivery, answered } of group) answered(delivery, undefined, 0);
+  const giveBack = (group: readonly S[]): void => {
+    for (const sending of group) answered(sending, undefined, 0);
   };
 
-  const sendGroup = async (destinationId: string, group: readonly Sending[]): Promise<void> => {
+  const sendGroup = async (destinationId: string, group: readonly S[]): Promise<void> => {
     const connection = await connectionOf(group);
     if (connection === undefined) return;
     if (stopping) giveBack(group);
@@ -176,11 +175,9 @@ export const createSender = ({ connections, dialler, log }: SenderOptions): Send
   };
 
   return {
-    send: (deliveries, answered) => {
-      const groups = Map.groupBy(deliveries, ({ destinationId }) => destinationId);
-      for (const [destinationId, group] of groups) {
-        const sendings = group.map((delivery) => ({ delivery, answered }));
-        void sendGroup(destinationId, sendings);
+    send: (sendings) => {
+      for (const [destinationId, group] of Map.groupBy(sendings, ({ delivery }) => delivery.destinationId)) {
+        void sendGroup(destinationId, group);
       }
     },
     stop: () => {

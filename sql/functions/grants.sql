@@ -99,7 +99,7 @@ begin
     'sweep_workers()',
     'load_deliveries(uuid, uuid[], uuid[])',
     'unclaim_deliveries(uuid, uuid[], uuid[])',
-    'record_delivered(uuid, uuid[], uuid[], integer[], integer[], jsonb)',
+    'record_delivered(uuid, uuid[], uuid[], integer[], integer[], jsonb, integer[])',
     'record_attempts(uuid, json)',
     'load_destinations(uuid[])',
     'destinations_to_check(integer)',

@@ -82,7 +82,8 @@ comment on function outbox.record_late_answers(uuid, outbox.given_attempt[], out
   'Keeps answers to attempts that were closed as unknown, beside them, and answers that came after a cancellation. An answer that was recorded before (a worker repeats itself after a lost connection) is not kept twice.';
 
 create or replace function outbox.record_delivered(
-  worker_id uuid, event_ids uuid[], subscription_ids uuid[], numbers integer[], durations_ms integer[], responses jsonb) returns void
+  worker_id uuid, event_ids uuid[], subscription_ids uuid[], numbers integer[], durations_ms integer[],
+  responses jsonb, response_numbers integer[]) returns void
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan
@@ -99,14 +100,15 @@ declare
   v_last constant uuid := outbox.greatest_of(event_ids);
   v_first_subscription constant uuid := outbox.least_of(subscription_ids);
   v_last_subscription constant uuid := outbox.greatest_of(subscription_ids);
+  v_responses constant jsonb[] := array(select nullif(r, 'null') from jsonb_array_elements(responses) as r);
   v_recorded integer;
   v_destination_ids uuid[];
 begin
   with given as (
     select *
     from rows from (
-      unnest(event_ids), unnest(subscription_ids), unnest(numbers), unnest(durations_ms), jsonb_array_elements(responses)
-    ) as g (event_id, subscription_id, number, duration_ms, response)
+      unnest(event_ids), unnest(subscription_ids), unnest(numbers), unnest(durations_ms), unnest(response_numbers)
+    ) as g (event_id, subscription_id, number, duration_ms, response_number)
   ), updated as (
     update outbox.deliveries as d
     set status = 'delivered', error_code = null, next_attempt_at = null, job_at = null, finished_at = now(), claimed_by = null
@@ -119,31 +121,31 @@ begin
     and d.attempt_count = g.number
     and d.claimed_by = record_delivered.worker_id
     returning d.event_id, d.subscription_id, d.attempt_count as number, d.last_attempt_at, d.destination_id,
-      outbox.requested_by(d, 0) as requested_by, g.duration_ms, g.response
+      outbox.requested_by(d, 0) as requested_by, g.duration_ms, g.response_number
   ), kept as (
     insert into outbox.attempts
       (event_id, subscription_id, number, outcome, started_at, duration_ms, trigger, requested_by, worker_id, destination_id, response)
     select u.event_id, u.subscription_id, u.number, 'delivered', u.last_attempt_at, u.duration_ms,
       outbox.attempt_trigger(u.number, u.requested_by), u.requested_by, record_delivered.worker_id, u.destination_id,
-      nullif(u.response, 'null')
+      v_responses[u.response_number]
     from updated as u
   )
   select count(*), array_agg(distinct u.destination_id) into v_recorded, v_destination_ids from updated as u;
 
   if v_recorded < cardinality(event_ids) then
     perform outbox.record_late_answers(worker_id, array_agg(row(
-      g.event_id, g.subscription_id, g.number, 'delivered', null, null, g.duration_ms, null, null, null, nullif(g.response, 'null')
+      g.event_id, g.subscription_id, g.number, 'delivered', null, null, g.duration_ms, null, null, null, v_responses[g.response_number]
     )::outbox.given_attempt), '{}')
     from rows from (
-      unnest(event_ids), unnest(subscription_ids), unnest(numbers), unnest(durations_ms), jsonb_array_elements(responses)
-    ) as g (event_id, subscription_id, number, duration_ms, response);
+      unnest(event_ids), unnest(subscription_ids), unnest(numbers), unnest(durations_ms), unnest(response_numbers)
+    ) as g (event_id, subscription_id, number, duration_ms, response_number);
   end if;
   perform outbox.record_success(v_destination_ids);
 end
 $$;
-revoke all on function outbox.record_delivered(uuid, uuid[], uuid[], integer[], integer[], jsonb) from public;
-comment on function outbox.record_delivered(uuid, uuid[], uuid[], integer[], integer[], jsonb) is
-  'Records a batch of attempts that were delivered; one transaction, and on the happy path one statement. Columns instead of rows of JSON, which cost three times as much to read; responses is an array with a response, or null, for each. Fenced like record_attempts.';
+revoke all on function outbox.record_delivered(uuid, uuid[], uuid[], integer[], integer[], jsonb, integer[]) from public;
+comment on function outbox.record_delivered(uuid, uuid[], uuid[], integer[], integer[], jsonb, integer[]) is
+  'Records a batch of attempts that were delivered; one transaction, and on the happy path one statement. Columns instead of rows of JSON, which cost three times as much to read; responses is an array of the different responses (null for none), and response_numbers says which of them, from 1, each attempt got: most are alike. Fenced like record_attempts.';
 
 create or replace function outbox.record_attempts(worker_id uuid, attempts json)
   returns table (event_id uuid, subscription_id uuid, status text, next_attempt_at timestamptz)
@@ -166,9 +168,12 @@ declare
 begin
   perform outbox.record_delivered(
     worker_id, array_agg(a.event_id), array_agg(a.subscription_id), array_agg(a.number), array_agg(a.duration_ms),
-    jsonb_agg(a.response))
-  from json_populate_recordset(null::outbox.given_attempt, record_attempts.attempts) as a
-  where a.outcome = 'delivered'
+    jsonb_agg(a.response), array_agg(a.n))
+  from (
+    select g.*, row_number() over ()::integer as n
+    from json_populate_recordset(null::outbox.given_attempt, record_attempts.attempts) as g
+    where g.outcome = 'delivered'
+  ) as a
   having count(*) > 0;
 
   if cardinality(v_given) > coalesce(cardinality(v_recorded), 0) then

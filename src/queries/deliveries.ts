@@ -42,6 +42,28 @@ const arrayOf = (values: readonly (string | number)[]): string => `{${values.joi
 const idsOf = (keys: readonly DeliveryKey[]) =>
   [arrayOf(keys.map(({ eventId }) => eventId)), arrayOf(keys.map(({ subscriptionId }) => subscriptionId))] as const;
 
+/** What was claimed, a column each: one value of JSON is read in a third of the time of as many rows. */
+interface ClaimedColumns extends ColumnsOf<Omit<ClaimedDelivery, "occurredAt">> {
+  readonly occurredAt: readonly string[];
+}
+type ColumnsOf<T> = { readonly [name in keyof T]: readonly T[name][] };
+
+const rowsOf = (columns: ClaimedColumns): ClaimedDelivery[] =>
+  columns.eventId.map((eventId, n) => ({
+    eventId,
+    subscriptionId: columns.subscriptionId[n] as string,
+    attempt: columns.attempt[n] as number,
+    destinationId: columns.destinationId[n] as string,
+    destinationVersion: columns.destinationVersion[n] as number,
+    tenantId: columns.tenantId[n] as string,
+    topic: columns.topic[n] as string,
+    key: columns.key[n] as string | null,
+    payload: columns.payload[n] as string,
+    headers: columns.headers[n] as Readonly<Record<string, string>> | null,
+    traceparent: columns.traceparent[n] as string | null,
+    occurredAt: new Date(columns.occurredAt[n] as string),
+  }));
+
 /** Claims deliveries for a worker. Those that are not to run now are left out. */
 export const loadDeliveries = async (
   kysely: Kysely<unknown>,
@@ -49,13 +71,34 @@ export const loadDeliveries = async (
   keys: readonly DeliveryKey[],
 ): Promise<readonly ClaimedDelivery[]> => {
   const [eventIds, subscriptionIds] = idsOf(keys);
-  const { rows } = await sql<ClaimedDelivery>`
+  const { rows } = await sql<ClaimedColumns>`
     select
-      event_id as "eventId", subscription_id as "subscriptionId", attempt, destination_id as "destinationId",
-      destination_version as "destinationVersion", tenant_id as "tenantId", topic, key, payload, headers, traceparent,
-      occurred_at as "occurredAt"
-    from outbox.load_deliveries(${workerId}, ${eventIds}::uuid[], ${subscriptionIds}::uuid[])`.execute(kysely);
-  return rows;
+      to_json(array_agg(event_id)) as "eventId",
+      to_json(array_agg(subscription_id)) as "subscriptionId",
+      to_json(array_agg(attempt)) as attempt,
+      to_json(array_agg(destination_id)) as "destinationId",
+      to_json(array_agg(destination_version)) as "destinationVersion",
+      to_json(array_agg(tenant_id)) as "tenantId",
+      to_json(array_agg(topic)) as topic,
+      to_json(array_agg(key)) as key,
+      to_json(array_agg(payload)) as payload,
+      to_json(array_agg(headers)) as headers,
+      to_json(array_agg(traceparent)) as traceparent,
+      to_json(array_agg(occurred_at)) as "occurredAt"
+    from outbox.load_deliveries(${workerId}, ${eventIds}::uuid[], ${subscriptionIds}::uuid[])
+    having count(*) > 0`.execute(kysely);
+  return rows.flatMap(rowsOf);
+};
+
+/** Each text once, and for each given one its place among them, from 1. */
+const distinctOf = (texts: readonly string[]) => {
+  const placeOf = new Map<string, number>();
+  const places = texts.map((text) => {
+    const place = placeOf.get(text) ?? placeOf.size + 1;
+    placeOf.set(text, place);
+    return place;
+  });
+  return { distinct: [...placeOf.keys()], places };
 };
 
 const recordDelivered = async (
@@ -66,11 +109,11 @@ const recordDelivered = async (
   const [eventIds, subscriptionIds] = idsOf(reports);
   const numbers = arrayOf(reports.map(({ number }) => number));
   const durationsMs = arrayOf(reports.map(({ durationMs }) => durationMs));
-  const responses = JSON.stringify(reports.map(({ response }) => response ?? null));
+  const { distinct, places } = distinctOf(reports.map(({ response }) => JSON.stringify(response ?? null)));
   await sql`
     select outbox.record_delivered(
       ${workerId}, ${eventIds}::uuid[], ${subscriptionIds}::uuid[], ${numbers}::integer[], ${durationsMs}::integer[],
-      ${responses}::jsonb)`.execute(kysely);
+      ${`[${distinct.join(",")}]`}::jsonb, ${arrayOf(places)}::integer[])`.execute(kysely);
 };
 
 const recordUndelivered = async (

@@ -449,7 +449,7 @@ function reconcile(max integer DEFAULT 10000)
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function record_attempts(worker_id uuid, attempts json)
   returns TABLE(event_id uuid, subscription_id uuid, status text, next_attempt_at timestamp with time zone) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
-function record_delivered(worker_id uuid, event_ids uuid[], subscription_ids uuid[], numbers integer[], durations_ms integer[], responses jsonb)
+function record_delivered(worker_id uuid, event_ids uuid[], subscription_ids uuid[], numbers integer[], durations_ms integer[], responses jsonb, response_numbers integer[])
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set jit=off set enable_seqscan=off set enable_bitmapscan=off set enable_hashjoin=on set enable_nestloop=off set enable_mergejoin=off
 function record_failed(worker_id uuid, given outbox.given_attempt[])
   returns outbox.recorded_attempt[] language plpgsql volatile set search_path=pg_catalog, pg_temp
@@ -602,7 +602,7 @@ worker may
   execute on outbox.prune(interval)
   execute on outbox.reconcile(integer)
   execute on outbox.record_attempts(uuid,json)
-  execute on outbox.record_delivered(uuid,uuid[],uuid[],integer[],integer[],jsonb)
+  execute on outbox.record_delivered(uuid,uuid[],uuid[],integer[],integer[],jsonb,integer[])
   execute on outbox.refresh_job_statistics()
   execute on outbox.register_worker(uuid,text,text,integer,text)
   execute on outbox.release_held(integer)
