@@ -27,7 +27,9 @@ begin
   if to_regclass('outbox.' || quote_ident(v_name)) is not null then
     return;
   end if;
-  execute format('create table outbox.%I (like outbox.%I including defaults including constraints) with (fillfactor = %s)',
+  execute format(
+    'create table outbox.%I (like outbox.%I including defaults including constraints)
+       with (fillfactor = %s, autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_scale_factor = 1)',
     v_name, parent, v_fillfactor);
   execute format('lock table outbox.%I in access exclusive mode', v_default);
   execute format(
@@ -38,7 +40,7 @@ end
 $$;
 revoke all on function outbox.create_partition(text, date) from public;
 comment on function outbox.create_partition(text, date) is
-  'Makes the partition of a day (UTC) of events, deliveries or attempts, and moves in what the default partition caught while it was missing. Pages of deliveries are filled to 40 %, so that the claim and the record of a row find room beside it and stay HOT: no larger in the end than pages that overflow.';
+  'Makes the partition of a day (UTC) of events, deliveries or attempts, and moves in what the default partition caught while it was missing. Pages of deliveries are filled to 40 %, so that the claim and the record of a row find room beside it and stay HOT: no larger in the end than pages that overflow. Vacuum has little to do in rows that are inserted once, pruned as they are updated, and dropped by the day: it looks at a day once it has doubled, not at each fifth.';
 
 create or replace function outbox.maintain_partitions(days_ahead integer default 7) returns void
   language plpgsql security definer

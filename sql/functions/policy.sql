@@ -4,13 +4,32 @@ create or replace function outbox.default_policy() returns jsonb
   language sql immutable parallel safe
   return '{
     "schedule_seconds": [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400],
+    "max_age_seconds": 1209600,
     "jitter": 0.1,
     "timeout_seconds": 15,
-    "dead_statuses": []
+    "dead_statuses": [],
+    "circuit": {
+      "failures": 10, "span_seconds": 60, "rate": 0.5, "window_seconds": 60, "minimum": 100,
+      "probe_seconds": 10, "probe_seconds_max": 600
+    },
+    "disable_after_seconds": 432000,
+    "redrives_max": 100,
+    "alerts": {
+      "failures": 100, "rate": 0.5, "window_seconds": 300, "minimum": 20,
+      "backlog_seconds": 3600, "secret_expiry_seconds": 259200
+    }
   }'::jsonb;
 revoke all on function outbox.default_policy() from public;
 comment on function outbox.default_policy() is
-  'What holds where a destination''s policy is silent: the retry schedule of Standard Webhooks (ten attempts over 75 h 35 min), 10 % jitter, 15 s for an attempt.';
+  'What holds where a destination''s policy is silent: the retry schedule of Standard Webhooks (ten attempts over 75 h 35 min), 10 % jitter, 15 s for an attempt, 14 days for a delivery. No limit of rate or places unless rate_per_second or in_flight_max is given.';
+
+create or replace function outbox.effective_policy(policy jsonb) returns jsonb
+  language sql immutable parallel safe
+  return outbox.default_policy() || policy || jsonb_build_object(
+    'circuit', outbox.default_policy() -> 'circuit' || coalesce(policy -> 'circuit', '{}'),
+    'alerts', outbox.default_policy() -> 'alerts' || coalesce(policy -> 'alerts', '{}'));
+revoke all on function outbox.effective_policy(jsonb) from public;
+comment on function outbox.effective_policy(jsonb) is 'A destination''s policy with the defaults filled in, those of its circuit and alerts field by field.';
 
 create or replace function outbox.check_policy(policy jsonb) returns void
   language plpgsql immutable
@@ -33,9 +52,40 @@ begin
           "attempts": {"type": "integer", "minimum": 1, "maximum": 100}
         }
       },
+      "max_age_seconds": {"type": "number", "minimum": 1, "maximum": 31536000},
       "jitter": {"type": "number", "minimum": 0, "maximum": 1},
       "timeout_seconds": {"type": "number", "minimum": 1, "maximum": 60},
-      "dead_statuses": {"type": "array", "maxItems": 50, "items": {"type": "integer", "minimum": 300, "maximum": 599}}
+      "dead_statuses": {"type": "array", "maxItems": 50, "items": {"type": "integer", "minimum": 300, "maximum": 599}},
+      "circuit": {
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+          "failures": {"type": "integer", "minimum": 1, "maximum": 1000000},
+          "span_seconds": {"type": "number", "minimum": 0, "maximum": 86400},
+          "rate": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+          "window_seconds": {"type": "number", "minimum": 1, "maximum": 3600},
+          "minimum": {"type": "integer", "minimum": 1, "maximum": 1000000},
+          "probe_seconds": {"type": "number", "minimum": 1, "maximum": 86400},
+          "probe_seconds_max": {"type": "number", "minimum": 1, "maximum": 86400}
+        }
+      },
+      "disable_after_seconds": {"type": "number", "minimum": 60, "maximum": 31536000},
+      "in_flight_max": {"type": "integer", "minimum": 1, "maximum": 10000},
+      "rate_per_second": {"type": "number", "minimum": 0.001, "maximum": 100000},
+      "burst": {"type": "integer", "minimum": 1, "maximum": 100000},
+      "redrives_max": {"type": "integer", "minimum": 0, "maximum": 100000},
+      "alerts": {
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+          "failures": {"type": "integer", "minimum": 1, "maximum": 1000000},
+          "rate": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+          "window_seconds": {"type": "number", "minimum": 1, "maximum": 86400},
+          "minimum": {"type": "integer", "minimum": 1, "maximum": 1000000},
+          "backlog_seconds": {"type": "number", "minimum": 1, "maximum": 31536000},
+          "secret_expiry_seconds": {"type": "number", "minimum": 1, "maximum": 31536000}
+        }
+      }
     }
   }', 'policy');
   if policy ? 'schedule_seconds' and policy ? 'exponential' then
@@ -59,7 +109,7 @@ as $$
         round(delay.seconds, 3) * (1 + luck::numeric * round((effective.policy ->> 'jitter')::numeric, 4)))::double precision),
       case when retry_after is not null then least(retry_after, interval '24 hours') end)
   end
-  from (select outbox.default_policy() || policy) as effective (policy)
+  from (select outbox.effective_policy(policy)) as effective (policy)
   cross join lateral (
     select case
       when effective.policy ? 'exponential' then (

@@ -14,7 +14,8 @@ revoke all on function outbox.pg_notify(text, text) from public;
 comment on function outbox.pg_notify(text, text) is
   'Stands before pg_catalog.pg_notify on the search_path of outbox.wake. NOTIFY makes commits queue up behind a cluster-wide lock, so only one open transaction at a time notifies; workers poll for the jobs of the others.';
 
-create or replace function outbox.wake(event_ids uuid[], subscription_ids uuid[], run_at timestamptz default null) returns void
+create or replace function outbox.wake(
+  event_ids uuid[], subscription_ids uuid[], run_at timestamptz default null, priority integer default 0) returns void
   language plpgsql
   set search_path = outbox, pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan
@@ -26,14 +27,14 @@ declare
   v_jobs graphile_worker.job_spec[];
 begin
   if cardinality(event_ids) = 1 then
-    v_jobs := array[outbox.deliver_job(json_build_object(subscription_ids[1], event_ids), run_at)];
+    v_jobs := array[outbox.deliver_job(json_build_object(subscription_ids[1], event_ids), run_at, priority)];
   else
-    select array_agg(outbox.deliver_job(j.deliveries, wake.run_at) order by j.chunk)
+    select array_agg(outbox.deliver_job(j.deliveries, wake.run_at, wake.priority + least(j.chunk, 1000)) order by j.chunk)
     into v_jobs
     from (
       select g.chunk, json_object_agg(g.subscription_id, g.event_ids) as deliveries
       from (
-        select (k.n - 1) / v_jobs_max_deliveries as chunk, k.subscription_id, json_agg(k.event_id order by k.n) as event_ids
+        select ((k.n - 1) / v_jobs_max_deliveries)::integer as chunk, k.subscription_id, json_agg(k.event_id order by k.n) as event_ids
         from unnest(wake.event_ids, wake.subscription_ids) with ordinality as k (event_id, subscription_id, n)
         group by 1, 2
       ) as g
@@ -43,17 +44,17 @@ begin
   perform graphile_worker.add_jobs(v_jobs);
 end
 $$;
-revoke all on function outbox.wake(uuid[], uuid[], timestamptz) from public;
-comment on function outbox.wake(uuid[], uuid[], timestamptz) is
-  'Gives the deliveries jobs of up to 100 each, in the order given, with one call of add_jobs. Plans are forced to be generic and to use indexes: one made while the job table was empty costs 14 ms a call once 100,000 jobs wait.';
+revoke all on function outbox.wake(uuid[], uuid[], timestamptz, integer) from public;
+comment on function outbox.wake(uuid[], uuid[], timestamptz, integer) is
+  'Gives the deliveries jobs of up to 100 each, in the order given, with one call of add_jobs. Each further job of a call is of lower priority (a higher number), so that a flood does not stand before others'' single events. Plans are forced to be generic and to use indexes: one made while the job table was empty costs 14 ms a call once 100,000 jobs wait.';
 
-create or replace function outbox.deliver_job(deliveries json, run_at timestamptz) returns graphile_worker.job_spec
+create or replace function outbox.deliver_job(deliveries json, run_at timestamptz, priority integer) returns graphile_worker.job_spec
   language sql immutable
 as $$
   select row(
-    'outbox_deliver', json_build_object('v', 1, 'deliveries', deliveries), null, run_at, null, null, null, null
+    'outbox_deliver', json_build_object('v', 1, 'deliveries', deliveries), null, run_at, null, null, priority, null
   )::graphile_worker.job_spec
 $$;
-revoke all on function outbox.deliver_job(json, timestamptz) from public;
-comment on function outbox.deliver_job(json, timestamptz) is
+revoke all on function outbox.deliver_job(json, timestamptz, integer) from public;
+comment on function outbox.deliver_job(json, timestamptz, integer) is
   'The job of task outbox_deliver: {"v": 1, "deliveries": {subscription id: [event ids]}}.';

@@ -6,7 +6,7 @@ create or replace function outbox.load_destinations(destination_ids uuid[])
   set search_path = pg_catalog, pg_temp
 as $$
   select
-    d.id, d.version, d.tenant_id, d.type, d.name, d.config, outbox.default_policy() || d.policy,
+    d.id, d.version, d.tenant_id, d.type, d.name, d.config, outbox.effective_policy(d.policy),
     coalesce((
       select jsonb_agg(
         jsonb_build_object(

@@ -349,12 +349,14 @@ function delete_destination(destination_id uuid, actor text DEFAULT NULL::text)
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function delete_subscription(subscription_id uuid, actor text DEFAULT NULL::text)
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
-function deliver_job(deliveries json, run_at timestamp with time zone)
+function deliver_job(deliveries json, run_at timestamp with time zone, priority integer)
   returns graphile_worker.job_spec language sql immutable
 function destinations_to_check(max integer DEFAULT 100)
   returns SETOF uuid language sql stable security definer set search_path=pg_catalog, pg_temp
 function disable_destination(destination_id uuid, reason text DEFAULT 'by hand'::text, actor text DEFAULT NULL::text)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function effective_policy(policy jsonb)
+  returns jsonb language sql immutable parallel safe
 function enable_destination(destination_id uuid, actor text DEFAULT NULL::text)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function event_timeline(event_id uuid)
@@ -519,7 +521,7 @@ function uuid_at(at timestamp with time zone)
   returns uuid language sql immutable parallel safe
 function uuid_v7()
   returns uuid language sql volatile parallel safe
-function wake(event_ids uuid[], subscription_ids uuid[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+function wake(event_ids uuid[], subscription_ids uuid[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0)
   returns void language plpgsql volatile set search_path=outbox, pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set jit=off
 function wake_forgotten(first uuid, last uuid, max integer)
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set jit=off
