@@ -5,7 +5,9 @@ import type { Connections, ConnectionsOptions } from "./connections.ts";
 import { inspectDestinations, sealOldSecrets } from "./inspection.ts";
 import type { Log } from "./log.ts";
 import {
+  disableFailing,
   fanOutDeferred,
+  holdStrays,
   maintainPartitions,
   prune,
   reconcile,
@@ -43,9 +45,11 @@ export const createDuties = (options: DutiesOptions): readonly Duty[] => {
     { name: "fan_out_deferred", everyMs: 100, run: () => untilNone(fanOutDeferred(kysely)) },
     { name: "refresh_job_statistics", everyMs: 500, run: () => once(refreshJobStatistics(kysely)) },
     { name: "schedule_due", everyMs: 1_000, run: () => untilNone(scheduleDue(kysely)) },
-    { name: "release_held", everyMs: 1_000, run: () => once(releaseHeld(kysely)) },
+    { name: "release_held", everyMs: 250, run: () => once(releaseHeld(kysely)) },
     { name: "inspect_destinations", everyMs: 1_000, run: () => inspectDestinations(options) },
     { name: "seal_old_secrets", everyMs: 10_000, run: () => once(sealOldSecrets(options)) },
+    { name: "hold_strays", everyMs: 15_000, run: () => once(holdStrays(kysely)) },
+    { name: "disable_failing", everyMs: 30_000, run: () => once(disableFailing(kysely)) },
     { name: "reconcile", everyMs: 15_000, run: () => once(reconcile(kysely)) },
     { name: "close_idle", everyMs: 60_000, run: () => once(options.connections.closeIdle()) },
     { name: "maintain_partitions", everyMs: hourMs, run: () => once(maintainPartitions(kysely)) },

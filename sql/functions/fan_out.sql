@@ -8,13 +8,23 @@ create or replace function outbox.new_deliveries(tenant_id text, topics text[], 
 as $$
   select
     s.id, s.destination_id,
-    case when d.disabled_at is null then 'pending' else 'held' end::outbox.delivery_status,
-    case when d.disabled_at is not null then now() end,
-    case when d.disabled_at is not null then 'destination_disabled' end,
-    case when d.disabled_at is null and new_deliveries.deliver_after > now() then new_deliveries.deliver_after end
+    case when d.held_reason is null then 'pending' else 'held' end::outbox.delivery_status,
+    case when d.held_reason is not null then now() end,
+    d.held_reason,
+    case when new_deliveries.deliver_after > now() then new_deliveries.deliver_after end
   from outbox.subscriptions as s
   cross join lateral (
-    select t.disabled_at, t.deleted_at from outbox.destinations as t where t.id = s.destination_id offset 0
+    select
+      t.deleted_at,
+      case
+        when new_deliveries.deliver_after > now() then null
+        when t.disabled_at is not null then 'destination_disabled'
+        else k.reason
+      end as held_reason
+    from outbox.destinations as t
+    left join outbox.holds as k on k.destination_id = t.id
+    where t.id = s.destination_id
+    offset 0
   ) as d
   where s.tenant_id in (new_deliveries.tenant_id, '*')
   and s.enabled
@@ -24,7 +34,7 @@ as $$
 $$;
 revoke all on function outbox.new_deliveries(text, text[], jsonb, timestamptz) from public;
 comment on function outbox.new_deliveries(text, text[], jsonb, timestamptz) is
-  'The deliveries that an event of this tenant, topics (outbox.topic_candidates), payload and time gives rise to: one for each subscription that wants it. Inlined into the statements that fan out.';
+  'The deliveries that an event of this tenant, topics (outbox.topic_candidates), payload and time gives rise to: one for each subscription that wants it, held where its destination holds back; what is for later is held when its time comes. Inlined into the statements that fan out.';
 
 create or replace function outbox.tg_events__fan_out() returns trigger
   language plpgsql security definer

@@ -35,7 +35,7 @@ create or replace function outbox.grant_inspector(role_name name) returns void
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform outbox.grant_functions(role_name, '{worker_lease(),pending_deliveries(),event_timeline(uuid)}');
+  perform outbox.grant_functions(role_name, '{worker_lease(),pending_deliveries(),event_timeline(uuid),circuit_of(outbox.holds)}');
   execute format(
     'grant select (id, seq, topic, tenant_id, key, occurred_at, created_at, deliver_after, dedupe_key, traceparent) on outbox.events to %I',
     role_name);
@@ -46,7 +46,7 @@ begin
     'grant select (event_id, subscription_id, number, late, outcome, code, started_at, duration_ms, trigger, requested_by, worker_id, destination_id, error) on outbox.attempts to %I',
     role_name);
   execute format(
-    'grant select on outbox.deliveries, outbox.deferred_events, outbox.destination_types, outbox.destination_health, outbox.workers, outbox.instance, outbox.audit_log, outbox.pending, outbox.dead_letters, outbox.destination_status, outbox.lag to %I',
+    'grant select on outbox.deliveries, outbox.deferred_events, outbox.destination_types, outbox.destination_health, outbox.holds, outbox.limits, outbox.workers, outbox.instance, outbox.audit_log, outbox.pending, outbox.dead_letters, outbox.destination_status, outbox.lag to %I',
     role_name);
   execute format('grant select (id, destination_id, tenant_id, enabled, topics, created_at, updated_at) on outbox.subscriptions to %I', role_name);
 end
@@ -107,7 +107,9 @@ begin
     'secrets_to_seal(text, integer)',
     'seal_secret(bigint, text, text, text)',
     'schedule_due(integer)',
-    'release_held(integer)',
+    'release_held()',
+    'hold_strays()',
+    'disable_failing()',
     'fan_out_deferred(integer)',
     'reconcile(integer)',
     'refresh_job_statistics()',

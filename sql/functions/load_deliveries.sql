@@ -54,9 +54,10 @@ declare
 begin
   return query
   with open as materialized (
-    select s.id as subscription_id, t.version
+    select s.id as subscription_id, t.version, k.destination_id is not null as is_circuit_open, k.probe_event_id, k.probe_subscription_id
     from outbox.subscriptions as s
     join outbox.destinations as t on t.id = s.destination_id
+    left join outbox.holds as k on k.destination_id = t.id and k.reason = 'circuit_open'
     where s.id = any (subscription_ids)
     and t.id = any (array(select o.destination_id from outbox.subscriptions as o where o.id = any (subscription_ids)))
     and coalesce(t.disabled_at, t.deleted_at) is null
@@ -69,6 +70,7 @@ begin
     and d.subscription_id between v_first_subscription and v_last_subscription
     and (d.event_id, d.subscription_id) in (select * from unnest(event_ids, subscription_ids))
     and d.subscription_id = o.subscription_id
+    and (not o.is_circuit_open or d.event_id = o.probe_event_id and d.subscription_id = o.probe_subscription_id)
     and d.status = 'pending'
     and d.claimed_by is null
     and (d.next_attempt_at is null or d.next_attempt_at <= now())
@@ -85,7 +87,7 @@ end
 $$;
 revoke all on function outbox.claim_deliveries(uuid, uuid[], uuid[]) from public;
 comment on function outbox.claim_deliveries(uuid, uuid[], uuid[]) is
-  'Claims those of the deliveries that are due, unclaimed and not disabled, and reads their events. Each table is read by one index scan for all ids, and joined by hash: a look-up a row, each with its own choice of partition, takes twice the time. The bounds spare the partitions of history and, where a batch is for one subscription, the events'' other deliveries.';
+  'Claims those of the deliveries that are due, unclaimed and not disabled (of an open circuit only the probe), and reads their events. Each table is read by one index scan for all ids, and joined by hash: a look-up a row, each with its own choice of partition, takes twice the time. The bounds spare the partitions of history and, where a batch is for one subscription, the events'' other deliveries.';
 
 create or replace function outbox.settle_unclaimed(worker_id uuid, event_ids uuid[], subscription_ids uuid[]) returns integer
   language plpgsql
@@ -98,19 +100,28 @@ declare
 begin
   update outbox.deliveries as d
   set status = case when t.id is null or t.deleted_at is not null then 'cancelled' else 'held' end::outbox.delivery_status,
-    error_code = case when t.id is null then 'subscription_deleted' when t.deleted_at is not null then 'destination_deleted' end,
+    error_code = case
+      when t.id is null then 'subscription_deleted' when t.deleted_at is not null then 'destination_deleted' else d.error_code end,
     finished_at = case when t.id is null or t.deleted_at is not null then now() end,
     held_at = case when t.deleted_at is null and t.id is not null then now() end,
-    held_reason = case when t.deleted_at is null and t.id is not null then 'destination_disabled' end,
+    held_reason = case
+      when t.id is null or t.deleted_at is not null then null
+      when t.disabled_at is not null then 'destination_disabled'
+      else 'circuit_open' end,
     next_attempt_at = null, job_at = null
   from unnest(event_ids, subscription_ids) as k (event_id, subscription_id)
   left join outbox.subscriptions as s on s.id = k.subscription_id
   left join outbox.destinations as t on t.id = s.destination_id
+  left join outbox.holds as h on h.destination_id = t.id and h.reason = 'circuit_open'
   where d.event_id = k.event_id
   and d.subscription_id = k.subscription_id
   and d.status = 'pending'
   and d.claimed_by is null
-  and (t.id is null or t.disabled_at is not null or t.deleted_at is not null);
+  and (t.id is null or t.deleted_at is not null or (
+    (d.next_attempt_at is null or d.next_attempt_at <= now())
+    and (t.disabled_at is not null or h.destination_id is not null
+      and (d.event_id, d.subscription_id) is distinct from (h.probe_event_id, h.probe_subscription_id))
+  ));
 
   with lost as (
     select d.event_id, d.subscription_id, d.attempt_count, d.last_attempt_at, d.claimed_by, d.destination_id, outbox.requested_by(d, 0) as requested_by
@@ -139,7 +150,7 @@ end
 $$;
 revoke all on function outbox.settle_unclaimed(uuid, uuid[], uuid[]) from public;
 comment on function outbox.settle_unclaimed(uuid, uuid[], uuid[]) is
-  'What becomes of deliveries that could not be claimed: held where the destination is disabled, cancelled where it is gone, and freed where the claiming worker is lost (its attempt is closed as unknown). Returns how many were freed.';
+  'What becomes of deliveries that could not be claimed: held where the destination is disabled or its circuit is open, cancelled where it is gone, and freed where the claiming worker is lost (its attempt is closed as unknown). Returns how many were freed.';
 
 create or replace function outbox.attempt_trigger(number integer, requested_by text) returns text
   language sql immutable parallel safe
@@ -167,8 +178,12 @@ create or replace function outbox.load_deliveries(worker_id uuid, event_ids uuid
 as $$
 #variable_conflict use_column
 declare
+  v_limited constant boolean := outbox.is_any_limited(subscription_ids);
   v_claimed integer;
 begin
+  if v_limited then
+    select a.event_ids, a.subscription_ids into event_ids, subscription_ids from outbox.admit_deliveries(event_ids, subscription_ids) as a;
+  end if;
   begin
     return query select * from outbox.claim_deliveries(worker_id, event_ids, subscription_ids);
     get diagnostics v_claimed = row_count;
@@ -186,10 +201,14 @@ begin
     get diagnostics v_claimed = row_count;
   end;
   if v_claimed < cardinality(event_ids) and outbox.settle_unclaimed(worker_id, event_ids, subscription_ids) > 0 then
+    if v_limited then
+      perform outbox.free_slots(event_ids, subscription_ids);
+      select a.event_ids, a.subscription_ids into event_ids, subscription_ids from outbox.admit_deliveries(event_ids, subscription_ids) as a;
+    end if;
     return query select * from outbox.claim_deliveries(worker_id, event_ids, subscription_ids);
   end if;
 end
 $$;
 revoke all on function outbox.load_deliveries(uuid, uuid[], uuid[]) from public;
 comment on function outbox.load_deliveries(uuid, uuid[], uuid[]) is
-  'Claims a batch of deliveries for the worker and reads what it needs to send them. Deliveries that are not to run now are left out.';
+  'Claims a batch of deliveries for the worker and reads what it needs to send them. Deliveries that are not to run now, or that a limit does not let through, are left out.';

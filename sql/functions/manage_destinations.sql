@@ -119,6 +119,7 @@ begin
     or jsonb_path_exists(update_destination.secrets, 'strict $.* ? (@.type() != "string")')) then
     perform outbox.refuse_input('secrets', 'must be an object of strings', '{"signing_secret": "whsec_..."}');
   end if;
+  perform outbox.forget_failures(v_destination.id);
   for v_secret in select s.key, s.value from jsonb_each_text(update_destination.secrets) as s loop
     perform outbox.replace_secret(v_destination.id, v_secret.key, v_secret.value, interval '0');
   end loop;
@@ -133,7 +134,7 @@ end
 $$;
 revoke all on function outbox.update_destination(uuid, jsonb, jsonb, text, jsonb, text) from public;
 comment on function outbox.update_destination(uuid, jsonb, jsonb, text, jsonb, text) is
-  'Replaces what is given (config, policy, name, single secrets) and leaves the rest. The next attempt uses it.';
+  'Replaces what is given (config, policy, name, single secrets) and leaves the rest. The next attempt uses it; if the circuit is open, a probe is sent at once.';
 
 create or replace function outbox.delete_destination(destination_id uuid, actor text default null) returns integer
   language plpgsql security definer
@@ -173,6 +174,22 @@ revoke all on function outbox.disable_destination(uuid, text, text) from public;
 comment on function outbox.disable_destination(uuid, text, text) is
   'Nothing more is sent: new and waiting deliveries are held until the destination is enabled.';
 
+create or replace function outbox.forget_failures(destination_id uuid) returns void
+  language sql
+  set search_path = pg_catalog, pg_temp
+as $$
+  update outbox.destination_health as h
+  set consecutive_failures = 0, first_failure_at = null, window_ends_at = null
+  where h.destination_id = forget_failures.destination_id;
+  update outbox.holds as k
+  set next_probe_at = now(), probe_count = 0
+  where k.destination_id = forget_failures.destination_id
+  and k.reason = 'circuit_open'
+$$;
+revoke all on function outbox.forget_failures(uuid) from public;
+comment on function outbox.forget_failures(uuid) is
+  'Somebody has done something about the destination: its streak of failures starts anew, and an open circuit is probed at once.';
+
 create or replace function outbox.enable_destination(destination_id uuid, actor text default null) returns void
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
@@ -181,10 +198,11 @@ declare
   v_destination constant outbox.destinations := outbox.get_destination(destination_id);
 begin
   update outbox.destinations as d set disabled_at = null, disabled_reason = null where d.id = v_destination.id;
-  update outbox.destination_health as h set consecutive_failures = 0, first_failure_at = null where h.destination_id = v_destination.id;
+  perform outbox.forget_failures(v_destination.id);
+  perform outbox.start_ramp(v_destination.id);
   perform outbox.audit('enable_destination', actor, v_destination.tenant_id, v_destination.id);
 end
 $$;
 revoke all on function outbox.enable_destination(uuid, text) from public;
 comment on function outbox.enable_destination(uuid, text) is
-  'Sends again. Held deliveries are released by the workers, oldest first, a batch a second; the run of failures starts anew.';
+  'Sends again. What is held comes back oldest first, in portions that double each second; the run of failures starts anew.';

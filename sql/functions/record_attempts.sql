@@ -11,9 +11,11 @@ begin
   with decided as (
     select
       g as given, g.event_id, g.subscription_id, g.number, d.failure_count,
-      (g.outcome <> 'unknown' and g.ours is not true)::integer as failures,
+      (g.outcome <> 'unknown' and g.ours is not true and p.is_held is not true)::integer as failures,
+      p.is_held,
       case
         when g.outcome = 'unknown' then now()
+        when p.is_held then null
         when g.outcome = 'retry' and g.ours then
           now() + make_interval(secs => least(5 * 2 ^ least(g.number - 1, 6), 300) * (1 + random()))
         when g.outcome = 'retry' then now() + outbox.retry_delay(
@@ -22,16 +24,21 @@ begin
     from unnest(given) as g
     join outbox.deliveries as d on d.event_id = g.event_id and d.subscription_id = g.subscription_id
     join outbox.destinations as t on t.id = d.destination_id
+    left join outbox.holds as k
+      on k.destination_id = t.id and k.probe_event_id = g.event_id and k.probe_subscription_id = g.subscription_id
+    cross join lateral (select k.destination_id is not null and g.outcome = 'retry' and g.ours is not true as is_held) as p
   ), updated as (
     update outbox.deliveries as d
     set
-      status = case when a.next_attempt_at is null then 'dead' else 'pending' end::outbox.delivery_status,
+      status = case when a.is_held then 'held' when a.next_attempt_at is null then 'dead' else 'pending' end::outbox.delivery_status,
+      held_at = case when a.is_held then now() end,
+      held_reason = case when a.is_held then 'circuit_open' end,
       failure_count = d.failure_count + a.failures,
       error_code = (a.given).code,
       next_attempt_at = a.next_attempt_at,
       job_at = case when a.next_attempt_at < now() + interval '1 minute' then now() end,
-      finished_at = case when a.next_attempt_at is null then now() end,
-      dead_at = case when a.next_attempt_at is null then now() end,
+      finished_at = case when a.next_attempt_at is null and not a.is_held then now() end,
+      dead_at = case when a.next_attempt_at is null and not a.is_held then now() end,
       claimed_by = null
     from decided as a
     where d.event_id = a.event_id
@@ -47,7 +54,7 @@ end
 $$;
 revoke all on function outbox.record_failed(uuid, outbox.given_attempt[]) from public;
 comment on function outbox.record_failed(uuid, outbox.given_attempt[]) is
-  'Decides what becomes of deliveries whose attempt failed, if the worker still holds the claim: the next time by the destination''s policy, or dead. Faults of our own count for nothing and are tried again after 5 seconds, later after up to 10 minutes; an unknown outcome is tried again at once.';
+  'Decides what becomes of deliveries whose attempt failed, if the worker still holds the claim: the next time by the destination''s policy, or dead. A probe of an open circuit is held again, and its failure does not count against it. Faults of our own count for nothing and are tried again after 5 seconds, later after up to 10 minutes; an unknown outcome is tried again at once.';
 
 create or replace function outbox.record_late_answers(
   worker_id uuid, given outbox.given_attempt[], recorded outbox.recorded_attempt[]) returns void
@@ -103,6 +110,7 @@ declare
   v_responses constant jsonb[] := array(select nullif(r, 'null') from jsonb_array_elements(responses) as r);
   v_recorded integer;
   v_destination_ids uuid[];
+  v_counts integer[];
 begin
   with given as (
     select *
@@ -130,9 +138,11 @@ begin
       v_responses[u.response_number]
     from updated as u
   )
-  select count(*), array_agg(distinct u.destination_id) into v_recorded, v_destination_ids from updated as u;
+  select sum(c.count), array_agg(c.destination_id), array_agg(c.count)
+  into v_recorded, v_destination_ids, v_counts
+  from (select u.destination_id, count(*)::integer as count from updated as u group by u.destination_id) as c;
 
-  if v_recorded < cardinality(event_ids) then
+  if v_recorded is distinct from cardinality(event_ids) then
     perform outbox.record_late_answers(worker_id, array_agg(row(
       g.event_id, g.subscription_id, g.number, 'delivered', null, null, g.duration_ms, null, null, null, v_responses[g.response_number]
     )::outbox.given_attempt), '{}')
@@ -140,7 +150,8 @@ begin
       unnest(event_ids), unnest(subscription_ids), unnest(numbers), unnest(durations_ms), unnest(response_numbers)
     ) as g (event_id, subscription_id, number, duration_ms, response_number);
   end if;
-  perform outbox.record_success(v_destination_ids);
+  perform outbox.record_success(v_destination_ids, v_counts);
+  perform outbox.free_slots(event_ids, subscription_ids);
 end
 $$;
 revoke all on function outbox.record_delivered(uuid, uuid[], uuid[], integer[], integer[], jsonb, integer[]) from public;
@@ -193,6 +204,7 @@ begin
   from unnest(v_recorded) as r;
 
   perform outbox.record_failures(v_recorded);
+  perform outbox.free_slots(array_agg(g.event_id), array_agg(g.subscription_id)) from unnest(v_given) as g;
 
   perform outbox.wake(array_agg((r.given).event_id), array_agg((r.given).subscription_id), max(r.next_attempt_at))
   from unnest(v_recorded) as r

@@ -57,7 +57,8 @@ revoke all on function outbox.redrive(uuid, uuid, uuid, timestamptz, timestamptz
 comment on function outbox.redrive(uuid, uuid, uuid, timestamptz, timestamptz, text, outbox.delivery_status[], integer, boolean, text) is
   'A person puts deliveries back to work: dead and held ones (or what statuses says), oldest first, at most max, chosen by event, subscription, destination, time of the event or error code. The schedule starts anew. dry_run only shows them. Returns them as they were.';
 
-create or replace function outbox.put_back(deliveries outbox.deliveries[], redriven_by text default null) returns void
+create or replace function outbox.put_back(
+  deliveries outbox.deliveries[], redriven_by text default null, priority integer default 0) returns void
   language plpgsql
   set search_path = pg_catalog, pg_temp
 as $$
@@ -71,46 +72,11 @@ begin
   where d.event_id = c.event_id
   and d.subscription_id = c.subscription_id;
   perform outbox.wake(
-    array_agg(c.event_id order by c.destination_id, c.seq), array_agg(c.subscription_id order by c.destination_id, c.seq))
+    array_agg(c.event_id order by c.destination_id, c.seq), array_agg(c.subscription_id order by c.destination_id, c.seq),
+    priority => put_back.priority)
   from unnest(deliveries) as c;
 end
 $$;
-revoke all on function outbox.put_back(outbox.deliveries[], text) from public;
-comment on function outbox.put_back(outbox.deliveries[], text) is
-  'Makes deliveries pending and wakes the workers. By a person (redriven_by) the schedule starts anew.';
-
-create or replace function outbox.release_held(max integer default 500) returns integer
-  language plpgsql security definer
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_released outbox.deliveries[];
-begin
-  select array_agg(r) into v_released
-  from (
-    select h.d
-    from outbox.destinations as t
-    cross join lateral (
-      select d
-      from outbox.deliveries as d
-      where d.destination_id = t.id
-      and d.held_at is not null
-      order by d.event_id
-      limit release_held.max
-      for update skip locked
-    ) as h (d)
-    where t.disabled_at is null
-    and t.deleted_at is null
-    and exists (select from outbox.deliveries as d where d.destination_id = t.id and d.held_at is not null)
-    limit release_held.max
-  ) as r (r);
-  if v_released is null then
-    return 0;
-  end if;
-  perform outbox.put_back(v_released);
-  return cardinality(v_released);
-end
-$$;
-revoke all on function outbox.release_held(integer) from public;
-comment on function outbox.release_held(integer) is
-  'Puts held deliveries of enabled destinations back to work, oldest first, at most max. Workers call it once a second, so that a backlog comes back in portions. Returns how many.';
+revoke all on function outbox.put_back(outbox.deliveries[], text, integer) from public;
+comment on function outbox.put_back(outbox.deliveries[], text, integer) is
+  'Makes deliveries pending and wakes the workers, with jobs of this priority. By a person (redriven_by) the schedule starts anew.';

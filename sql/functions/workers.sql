@@ -80,6 +80,7 @@ begin
   where d.event_id = k.event_id
   and d.subscription_id = k.subscription_id
   and d.claimed_by = unclaim_deliveries.worker_id;
+  perform outbox.free_slots(event_ids, subscription_ids);
   perform outbox.wake(event_ids, subscription_ids);
 end
 $$;

@@ -29,7 +29,7 @@ export interface AttemptReport extends DeliveryKey {
 
 /** What became of a delivery that was not delivered. */
 export interface UndeliveredDelivery extends DeliveryKey {
-  readonly status: "pending" | "dead";
+  readonly status: "pending" | "held" | "dead";
   readonly nextAttemptAt: Date | null;
 }
 

@@ -15,8 +15,14 @@ export const scheduleDue = (kysely: Kysely<unknown>) => count(kysely, sql`select
 export const fanOutDeferred = (kysely: Kysely<unknown>) =>
   count(kysely, sql`select outbox.fan_out_deferred() as count`);
 
-/** Puts held deliveries of enabled destinations back to work. Returns how many. */
+/** Sends due probes, and puts back to work what is held as far as ramps and limits allow. Returns how many. */
 export const releaseHeld = (kysely: Kysely<unknown>) => count(kysely, sql`select outbox.release_held() as count`);
+
+/** Has held deliveries put back that a release has missed. Returns of how many destinations. */
+export const holdStrays = (kysely: Kysely<unknown>) => count(kysely, sql`select outbox.hold_strays() as count`);
+
+/** Disables destinations that did nothing but fail for the time of their policy. Returns how many. */
+export const disableFailing = (kysely: Kysely<unknown>) => count(kysely, sql`select outbox.disable_failing() as count`);
 
 /** Finds deliveries without a job and events without fan-out. Returns how many were mended. */
 export const reconcile = (kysely: Kysely<unknown>) => count(kysely, sql`select outbox.reconcile() as count`);

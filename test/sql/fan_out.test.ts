@@ -201,7 +201,7 @@ test("deferred and immediate fan-out give the same deliveries", async (t) => {
   let delivered = 0;
   const property = fc.asyncProperty(wishes, events, async (given, inserted) => {
     await db.query(
-      "truncate outbox.destinations, outbox.subscriptions, outbox.destination_secrets, outbox.destination_health",
+      "truncate outbox.destinations, outbox.subscriptions, outbox.destination_secrets, outbox.destination_health cascade",
     );
     for (const wish of given) await subscribe(db, wish);
     const immediate = await fanOut(db, "immediate", inserted);

@@ -85,7 +85,7 @@ table deliveries partition by RANGE (event_id)
   constraint next_attempt_only_while_pending CHECK (((next_attempt_at IS NULL) OR (status = 'pending'::outbox.delivery_status)))
   INDEX deliveries_by_next_attempt ON outbox.deliveries USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL)
   INDEX deliveries_dead ON outbox.deliveries USING btree (destination_id, dead_at) WHERE (dead_at IS NOT NULL)
-  INDEX deliveries_held ON outbox.deliveries USING btree (destination_id, event_id) WHERE (held_at IS NOT NULL)
+  INDEX deliveries_held ON outbox.deliveries USING btree (destination_id, held_reason, event_id) WHERE (held_at IS NOT NULL)
 
 table destination_health with (fillfactor=50)
   destination_id uuid not null
@@ -95,6 +95,10 @@ table destination_health with (fillfactor=50)
   last_success_at timestamp with time zone
   last_error_code text
   last_error text
+  window_began_at timestamp with time zone
+  window_ends_at timestamp with time zone
+  window_attempts integer not null default 0
+  window_failures integer not null default 0
   constraint destination_health_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES outbox.destinations(id) ON DELETE CASCADE
   constraint destination_health_pkey PRIMARY KEY (destination_id)
 
@@ -179,6 +183,23 @@ table events partition by RANGE (id)
   trigger _200_refuse_update BEFORE UPDATE ON outbox.events FOR EACH STATEMENT EXECUTE FUNCTION outbox.tg_refuse_change()
   trigger _500_fan_out AFTER INSERT ON outbox.events REFERENCING NEW TABLE AS new_events FOR EACH STATEMENT EXECUTE FUNCTION outbox.tg_events__fan_out()
 
+table holds with (fillfactor=50)
+  destination_id uuid not null
+  reason text not null
+  since timestamp with time zone not null default now()
+  next_probe_at timestamp with time zone
+  probe_count integer not null default 0
+  probe_event_id uuid
+  probe_subscription_id uuid
+  ramp_size integer
+  ramp_at timestamp with time zone
+  constraint a_probe_is_a_delivery_and_only_while_open CHECK ((((probe_event_id IS NULL) = (probe_subscription_id IS NULL)) AND ((probe_event_id IS NULL) OR (reason = 'circuit_open'::text))))
+  constraint holds_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES outbox.destinations(id) ON DELETE CASCADE
+  constraint holds_pkey PRIMARY KEY (destination_id)
+  constraint probes_while_open CHECK (((reason = 'circuit_open'::text) = (next_probe_at IS NOT NULL)))
+  constraint ramps_while_ramping CHECK ((((reason = 'ramp'::text) = (ramp_size IS NOT NULL)) AND ((ramp_size IS NULL) = (ramp_at IS NULL))))
+  constraint reason_is_known CHECK ((reason = ANY (ARRAY['circuit_open'::text, 'ramp'::text, 'limit'::text])))
+
 table instance
   only_row boolean not null default true
   system_identifier bigint not null
@@ -190,6 +211,24 @@ table instance
   constraint instance_pkey PRIMARY KEY (only_row)
   constraint next_frontier_knows_its_transactions CHECK (((next_frontier IS NULL) = (next_frontier_xid IS NULL)))
   constraint there_is_one_instance CHECK (only_row)
+
+table limits with (fillfactor=50)
+  destination_id uuid not null
+  used_until timestamp with time zone not null default now()
+  slowed_to integer
+  slowed_at timestamp with time zone
+  constraint limits_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES outbox.destinations(id) ON DELETE CASCADE
+  constraint limits_pkey PRIMARY KEY (destination_id)
+  constraint slowed_since_a_time CHECK (((slowed_to IS NULL) = (slowed_at IS NULL)))
+
+table slots
+  event_id uuid not null
+  subscription_id uuid not null
+  destination_id uuid not null
+  taken_at timestamp with time zone not null default now()
+  constraint slots_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES outbox.destinations(id) ON DELETE CASCADE
+  constraint slots_pkey PRIMARY KEY (event_id, subscription_id)
+  INDEX slots_by_destination ON outbox.slots USING btree (destination_id)
 
 table subscriptions
   id uuid not null default outbox.uuid_v7()
@@ -270,6 +309,10 @@ view destination_status with (security_invoker=true)
   disabled_at timestamp with time zone
   disabled_reason text
   problem text
+  circuit text
+  held_back_by text
+  next_probe_at timestamp with time zone
+  slowed_to integer
 
 view lag with (security_invoker=true)
   live_workers bigint
@@ -293,6 +336,12 @@ view pending with (security_invoker=true)
   seq bigint
   key text
 
+function admit_deliveries(INOUT event_ids uuid[], INOUT subscription_ids uuid[])
+  returns record language plpgsql volatile set search_path=pg_catalog, pg_temp
+function admit_for(destination_id uuid, event_ids uuid[], subscription_ids uuid[])
+  returns outbox.deliveries[] language plpgsql volatile set search_path=pg_catalog, pg_temp
+function allowance(destination_id uuid)
+  returns integer language sql volatile set search_path=pg_catalog, pg_temp
 function attempt_trigger(number integer, requested_by text)
   returns text language sql immutable parallel safe
 function audit(action text, actor text, tenant_id text DEFAULT NULL::text, destination_id uuid DEFAULT NULL::uuid, detail jsonb DEFAULT '{}'::jsonb)
@@ -323,8 +372,14 @@ function check_regex(pattern text, place text)
   returns void language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function check_topics(topics text[])
   returns text[] language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function circuit_of(hold outbox.holds)
+  returns text language sql immutable parallel safe
+function circuit_opens(health outbox.destination_health, policy jsonb, ramping boolean)
+  returns boolean language sql stable
 function claim_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
   returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone) language plpgsql volatile set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set lock_timeout=500ms set jit=off set enable_seqscan=off set enable_bitmapscan=off set enable_hashjoin=on set enable_nestloop=off set enable_mergejoin=off
+function close_circuits(destination_ids uuid[])
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function compile_comparison(operator text, operand jsonb, path text, negated boolean)
   returns text language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function compile_condition(condition jsonb, path text, place text, negated boolean)
@@ -355,6 +410,8 @@ function destinations_to_check(max integer DEFAULT 100)
   returns SETOF uuid language sql stable security definer set search_path=pg_catalog, pg_temp
 function disable_destination(destination_id uuid, reason text DEFAULT 'by hand'::text, actor text DEFAULT NULL::text)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function disable_failing()
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function effective_policy(policy jsonb)
   returns jsonb language sql immutable parallel safe
 function enable_destination(destination_id uuid, actor text DEFAULT NULL::text)
@@ -369,6 +426,8 @@ function explain_match(event_id uuid)
   returns TABLE(destination text, matched boolean, reason text, subscription_id uuid, destination_id uuid) language sql stable
 function explain_operator(payload jsonb, operator text, operand jsonb, path text, field text)
   returns text language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function fail_probes(recorded outbox.recorded_attempt[])
+  returns void language sql volatile set search_path=pg_catalog, pg_temp
 function fan_out_deferred(max_events integer DEFAULT 10000)
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function fan_out_events(event_ids uuid[], lost_only boolean DEFAULT false)
@@ -377,6 +436,10 @@ function filter_matches(payload jsonb, path jsonpath)
   returns boolean language sql immutable parallel safe
 function filters_by_root(bare_path text)
   returns boolean language plpgsql immutable strict parallel safe set search_path=pg_catalog, pg_temp
+function forget_failures(destination_id uuid)
+  returns void language sql volatile set search_path=pg_catalog, pg_temp
+function free_slots(event_ids uuid[], subscription_ids uuid[])
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_nestloop=on set enable_hashjoin=off set enable_mergejoin=off
 function generate_secret()
   returns text language sql volatile set search_path=pg_catalog, pg_temp
 function get_destination(destination_id uuid)
@@ -397,6 +460,10 @@ function greatest_of(ids uuid[])
   returns uuid language sql immutable parallel safe
 function heartbeat(worker_id uuid)
   returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function hold_strays()
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set enable_seqscan=off set enable_bitmapscan=off
+function is_any_limited(subscription_ids uuid[])
+  returns boolean language sql stable
 function is_live(worker_id uuid)
   returns boolean language sql stable
 function is_same_instance(instance outbox.instance)
@@ -437,15 +504,21 @@ function mark_checked(destination_id uuid, version integer, problem text)
   returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
 function new_deliveries(tenant_id text, topics text[], payload jsonb, deliver_after timestamp with time zone)
   returns TABLE(subscription_id uuid, destination_id uuid, status outbox.delivery_status, held_at timestamp with time zone, held_reason text, next_attempt_at timestamp with time zone) language sql stable
+function oldest_held(destination_id uuid, max integer)
+  returns SETOF outbox.deliveries language sql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set enable_bitmapscan=off
+function open_circuit(destination_id uuid, policy jsonb, failures integer, error text)
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function pending_deliveries()
   returns SETOF outbox.deliveries language sql stable
 function pg_notify(channel text, payload text)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function portable_pattern(pattern text)
   returns text language plpgsql immutable strict parallel safe set search_path=pg_catalog, pg_temp
+function probe_delay(policy jsonb, probes integer)
+  returns interval language sql immutable parallel safe
 function prune(retention interval DEFAULT '30 days'::interval)
   returns TABLE(partition text, dropped boolean, reason text) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set lock_timeout=200ms
-function put_back(deliveries outbox.deliveries[], redriven_by text DEFAULT NULL::text)
+function put_back(deliveries outbox.deliveries[], redriven_by text DEFAULT NULL::text, priority integer DEFAULT 0)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function reconcile(max integer DEFAULT 10000)
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
@@ -459,7 +532,7 @@ function record_failures(recorded outbox.recorded_attempt[])
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function record_late_answers(worker_id uuid, given outbox.given_attempt[], recorded outbox.recorded_attempt[])
   returns void language sql volatile set search_path=pg_catalog, pg_temp set enable_nestloop=on set enable_hashjoin=off set enable_mergejoin=off
-function record_success(destination_ids uuid[])
+function record_success(destination_ids uuid[], counts integer[])
   returns void language sql volatile set search_path=pg_catalog, pg_temp set enable_nestloop=on set enable_hashjoin=off set enable_mergejoin=off
 function redrive(event_id uuid DEFAULT NULL::uuid, subscription_id uuid DEFAULT NULL::uuid, destination_id uuid DEFAULT NULL::uuid, since timestamp with time zone DEFAULT NULL::timestamp with time zone, until timestamp with time zone DEFAULT NULL::timestamp with time zone, error_code text DEFAULT NULL::text, statuses outbox.delivery_status[] DEFAULT '{dead,held}'::outbox.delivery_status[], max integer DEFAULT 1000, dry_run boolean DEFAULT false, actor text DEFAULT NULL::text)
   returns SETOF outbox.deliveries language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
@@ -469,8 +542,10 @@ function refuse_input(place text, problem text, remedy text DEFAULT NULL::text)
   returns void language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function register_worker(worker_id uuid, pool_id text, hostname text, pid integer, version text)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
-function release_held(max integer DEFAULT 500)
+function release_held()
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function release_limited(hold outbox.holds)
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
 function replace_secret(destination_id uuid, name text, value text, overlap interval)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function requested_by(delivery outbox.deliveries, failures_since integer)
@@ -487,8 +562,16 @@ function seal_secret(secret_id bigint, present text, sealed text, key_id text)
   returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
 function secrets_to_seal(key_id text, max integer DEFAULT 100)
   returns SETOF uuid language sql stable security definer set search_path=pg_catalog, pg_temp
+function send_probe(hold outbox.holds)
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
 function settle_unclaimed(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
+function slow_down(recorded outbox.recorded_attempt[])
+  returns void language sql volatile set search_path=pg_catalog, pg_temp
+function speed_up()
+  returns void language sql volatile set search_path=pg_catalog, pg_temp
+function start_ramp(destination_id uuid)
+  returns void language sql volatile set search_path=pg_catalog, pg_temp
 function suggest_topic(wrong text)
   returns text language sql immutable strict parallel safe set search_path=pg_catalog, pg_temp
 function sweep_workers()
@@ -536,6 +619,7 @@ producer may
 inspector may
   select on outbox.attempts (code, destination_id, duration_ms, error, event_id, late, number, outcome, requested_by, started_at, subscription_id, trigger, worker_id)
   select on outbox.audit_log
+  execute on outbox.circuit_of(outbox.holds)
   select on outbox.dead_letters
   select on outbox.deferred_events
   select on outbox.deliveries
@@ -545,8 +629,10 @@ inspector may
   select on outbox.destinations (checked_version, created_at, deleted_at, disabled_at, disabled_reason, id, name, policy, problem, tenant_id, type, updated_at, version)
   execute on outbox.event_timeline(uuid)
   select on outbox.events (created_at, dedupe_key, deliver_after, id, key, occurred_at, seq, tenant_id, topic, traceparent)
+  select on outbox.holds
   select on outbox.instance
   select on outbox.lag
+  select on outbox.limits
   select on outbox.pending
   execute on outbox.pending_deliveries()
   select on outbox.subscriptions (created_at, destination_id, enabled, id, tenant_id, topics, updated_at)
@@ -558,6 +644,7 @@ operator may
   select on outbox.attempts (code, destination_id, duration_ms, error, event_id, late, number, outcome, requested_by, started_at, subscription_id, trigger, worker_id)
   select on outbox.audit_log
   execute on outbox.cancel(uuid,uuid,text)
+  execute on outbox.circuit_of(outbox.holds)
   execute on outbox.confirm_instance()
   execute on outbox.create_destination(text,jsonb,jsonb,text[],jsonb,text,text,jsonb,text)
   execute on outbox.create_subscription(uuid,text[],jsonb,text)
@@ -575,8 +662,10 @@ operator may
   execute on outbox.enable_destination(uuid,text)
   execute on outbox.event_timeline(uuid)
   select on outbox.events (created_at, dedupe_key, deliver_after, id, key, occurred_at, seq, tenant_id, topic, traceparent)
+  select on outbox.holds
   select on outbox.instance
   select on outbox.lag
+  select on outbox.limits
   select on outbox.pending
   execute on outbox.pending_deliveries()
   execute on outbox.prune(interval)
@@ -594,8 +683,10 @@ worker may
   select on outbox.applied_files
   execute on outbox.change_pool(uuid,text)
   execute on outbox.destinations_to_check(integer)
+  execute on outbox.disable_failing()
   execute on outbox.fan_out_deferred(integer)
   execute on outbox.heartbeat(uuid)
+  execute on outbox.hold_strays()
   execute on outbox.leave_worker(uuid)
   execute on outbox.load_deliveries(uuid,uuid[],uuid[])
   execute on outbox.load_destinations(uuid[])
@@ -607,7 +698,7 @@ worker may
   execute on outbox.record_delivered(uuid,uuid[],uuid[],integer[],integer[],jsonb,integer[])
   execute on outbox.refresh_job_statistics()
   execute on outbox.register_worker(uuid,text,text,integer,text)
-  execute on outbox.release_held(integer)
+  execute on outbox.release_held()
   execute on outbox.require_same_instance()
   execute on outbox.schedule_due(integer)
   execute on outbox.seal_secret(bigint,text,text,text)

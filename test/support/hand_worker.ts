@@ -31,7 +31,7 @@ export interface DeliveryName {
 }
 
 export interface RecordedRow extends DeliveryName {
-  readonly status: "pending" | "dead";
+  readonly status: "pending" | "held" | "dead";
   readonly next_attempt_at: Date | null;
 }
 
