@@ -69,7 +69,8 @@ class Returning implements Dispatcher.DispatchHandler {
 
   onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
     this.#handler.onResponseError(controller, error);
-    this.#release();
+    // undici is not ready for the next request before it has told all of a connection that broke.
+    queueMicrotask(this.#release);
   }
 }
 

@@ -8,13 +8,12 @@ as $$
     or ramping and health.consecutive_failures >= least(c.failures, 3)
     or health.window_attempts >= c.minimum
       and health.window_failures >= c.rate * health.window_attempts
-      and now() - health.window_began_at >= make_interval(secs => least(c.span_seconds, 10)::double precision)
   from jsonb_to_record(outbox.effective_policy(policy) -> 'circuit')
     as c (failures numeric, span_seconds numeric, rate numeric, minimum numeric)
 $$;
 revoke all on function outbox.circuit_opens(outbox.destination_health, jsonb, boolean) from public;
 comment on function outbox.circuit_opens(outbox.destination_health, jsonb, boolean) is
-  'Whether a destination is to be left alone: circuit.failures in a row over at least circuit.span_seconds; or, of at least circuit.minimum attempts in a window that has lasted 10 seconds, the part circuit.rate failed; or three failures in a row while what was held is being put back.';
+  'Whether a destination is to be left alone: circuit.failures in a row over at least circuit.span_seconds; or, of at least circuit.minimum attempts in a window, the part circuit.rate failed; or three failures in a row while what was held is being put back.';
 
 create or replace function outbox.open_circuit(destination_id uuid, policy jsonb, failures integer, error text) returns void
   language plpgsql

@@ -10,7 +10,7 @@ create or replace function outbox.default_policy() returns jsonb
     "dead_statuses": [],
     "circuit": {
       "failures": 10, "span_seconds": 60, "rate": 0.5, "window_seconds": 60, "minimum": 100,
-      "probe_seconds": 10, "probe_seconds_max": 600
+      "probe_seconds": 2, "probe_seconds_max": 600
     },
     "disable_after_seconds": 432000,
     "redrives_max": 100,

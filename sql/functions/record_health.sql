@@ -35,9 +35,9 @@ begin
   for v_failing in
     insert into outbox.destination_health as h
       (destination_id, consecutive_failures, first_failure_at, last_failure_at, last_error_code, last_error,
-        window_began_at, window_ends_at, window_attempts, window_failures)
+        window_ends_at, window_attempts, window_failures)
     select f.destination_id, f.failures, now(), now(), f.code, left(f.error, 500),
-      now(), now() + make_interval(secs => (outbox.effective_policy(t.policy) #>> '{circuit,window_seconds}')::double precision),
+      now() + make_interval(secs => (outbox.effective_policy(t.policy) #>> '{circuit,window_seconds}')::double precision),
       f.failures, f.failures
     from (
       select r.destination_id, count(*)::integer as failures, max((r.given).code) as code, max((r.given).error) as error
@@ -55,7 +55,6 @@ begin
       last_failure_at = excluded.last_failure_at,
       last_error_code = excluded.last_error_code,
       last_error = excluded.last_error,
-      window_began_at = case when now() < h.window_ends_at then h.window_began_at else excluded.window_began_at end,
       window_ends_at = case when now() < h.window_ends_at then h.window_ends_at else excluded.window_ends_at end,
       window_attempts = case when now() < h.window_ends_at then h.window_attempts else 0 end + excluded.window_attempts,
       window_failures = case when now() < h.window_ends_at then h.window_failures else 0 end + excluded.window_failures

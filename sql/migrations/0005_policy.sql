@@ -56,12 +56,11 @@ comment on column outbox.slots.taken_at is 'When it was claimed. A slot whose de
 comment on table outbox.slots is 'Deliveries that are under way to destinations with in_flight_max, or slowed ones. Empty where there are none.';
 
 alter table outbox.destination_health
-  add column window_began_at timestamptz,
   add column window_ends_at timestamptz,
   add column window_attempts integer not null default 0,
   add column window_failures integer not null default 0;
-comment on column outbox.destination_health.window_began_at is 'First failure of the window in which the failure rate is counted.';
-comment on column outbox.destination_health.window_ends_at is 'End of that window: circuit.window_seconds later.';
+comment on column outbox.destination_health.window_ends_at is
+  'End of the window in which the failure rate is counted: circuit.window_seconds after its first failure.';
 comment on column outbox.destination_health.window_attempts is 'Attempts of the window since its first failure. Successes are counted only while there is a window.';
 comment on column outbox.destination_health.window_failures is 'Those of them that failed.';
 

@@ -46,3 +46,15 @@ test("requests that wait for a connection are sent in their order when one is fr
   assert.equal(server.accepted(), 1);
   await pool.close();
 });
+
+test("requests that wait for a connection fail one by one when none can be made, and the pool goes on", async () => {
+  const server = await startServer(answering(ok));
+  const { origin } = server;
+  await server[Symbol.asyncDispose]();
+  const pool = dialler.pool(origin, { connections });
+  const requests = Array.from({ length: 5 * connections }, () =>
+    dialler.request(pool, getWithin()).catch(({ code }) => code),
+  );
+  assert.deepEqual(new Set(await Promise.all(requests)), new Set(["connect"]));
+  await pool.close();
+});

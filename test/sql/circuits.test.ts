@@ -65,7 +65,7 @@ test("a success in between starts the streak anew", async () => {
   assert.equal(await circuitOf(db), "closed");
 });
 
-test("a circuit opens on the failure rate of a window once it has enough attempts and lasts", async () => {
+test("a circuit opens on the failure rate of a window once it has enough attempts", async () => {
   await using db = await testDatabase();
   await addDestination(db, { policy: { circuit: { failures: 1000, rate: 0.5, minimum: 20 } } });
   const worker = await startHandWorker(db);
@@ -75,7 +75,6 @@ test("a circuit opens on the failure rate of a window once it has enough attempt
   };
   await attempt(9, failedWith());
   await attempt(9, delivered);
-  await db.query("update outbox.destination_health set window_began_at = now() - interval '11 seconds'");
   await attempt(1, failedWith());
   assert.equal(await circuitOf(db), "closed", "19 attempts are too few");
   await attempt(1, failedWith());
@@ -90,7 +89,6 @@ test("a rate below the limit leaves the circuit closed, and a window that is ove
   await worker.attempt(failedWith());
   await addEvents(db, 8);
   await worker.attempt(delivered);
-  await db.query("update outbox.destination_health set window_began_at = now() - interval '11 seconds'");
   await addEvent(db);
   await worker.attempt(failedWith());
   assert.equal(await circuitOf(db), "closed", "6 of 14");

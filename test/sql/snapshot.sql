@@ -95,7 +95,6 @@ table destination_health with (fillfactor=50)
   last_success_at timestamp with time zone
   last_error_code text
   last_error text
-  window_began_at timestamp with time zone
   window_ends_at timestamp with time zone
   window_attempts integer not null default 0
   window_failures integer not null default 0

@@ -1,0 +1,88 @@
+/**
+ * A rate and a number of places of one destination hold over two worker processes. The receiver counts what comes in each
+ * second, and how many requests are open at once.
+ */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { insertEvents, startWorkerProcess } from "../bench/support.ts";
+import type { Stage } from "./run.ts";
+import { addWebhook, promise, stageDatabase, startStampReceiver, until } from "./support.ts";
+
+const rate = 200;
+const burst = 100;
+const inFlightMax = 5;
+const answerMs = 20;
+
+/** A receiver that takes its time and counts its open requests. */
+const startSlowReceiver = async () => {
+  let open = 0;
+  let openMax = 0;
+  let count = 0;
+  const server = createServer({ keepAliveTimeout: 30_000 }, (request, response) => {
+    open += 1;
+    openMax = Math.max(openMax, open);
+    request.resume();
+    setTimeout(() => {
+      open -= 1;
+      count += 1;
+      response.end("ok");
+    }, answerMs);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    count: () => count,
+    openMax: () => openMax,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+};
+
+/** The most that came within any second, at the granularity of a tenth. */
+const mostInASecond = (arrivals: readonly number[]): number =>
+  arrivals.reduce((most, at, n) => {
+    let last = n;
+    while (last + 1 < arrivals.length && (arrivals[last + 1] as number) < at + 1000) last += 1;
+    return Math.max(most, last - n + 1);
+  }, 0);
+
+const measureRate = async (serverUrl: string, events: number) => {
+  await using database = await stageDatabase(serverUrl, "limits_rate");
+  await using receiver = await startStampReceiver();
+  const policy = { rate_per_second: rate, burst };
+  await addWebhook(database.pool, { url: receiver.url, topics: ["*"], policy });
+  await using _one = await startWorkerProcess(database.url);
+  await using _two = await startWorkerProcess(database.url);
+  const startedAt = performance.now();
+  await insertEvents(database.pool, events);
+  await until("all arrive", () => receiver.count() === events);
+  const seconds = (performance.now() - startedAt) / 1000;
+  const most = mostInASecond(receiver.arrivedAtMs());
+  promise(most <= rate + burst + rate / 10, `${most} came within a second`);
+  promise(seconds >= (events - burst) / rate - 0.5, `${events} came in ${seconds} s`);
+  return { ratePerSecond: rate, burst, arrivedPerSecond: events / seconds, mostInASecond: most };
+};
+
+const measureInFlight = async (serverUrl: string, events: number) => {
+  await using database = await stageDatabase(serverUrl, "limits_in_flight");
+  await using receiver = await startSlowReceiver();
+  await addWebhook(database.pool, { url: receiver.url, topics: ["*"], policy: { in_flight_max: inFlightMax } });
+  await using _one = await startWorkerProcess(database.url);
+  await using _two = await startWorkerProcess(database.url);
+  await insertEvents(database.pool, events);
+  const startedAt = performance.now();
+  await until("all arrive", () => receiver.count() === events);
+  const perSecond = events / ((performance.now() - startedAt) / 1000);
+  promise(receiver.openMax() <= inFlightMax, `${receiver.openMax()} were open at once`);
+  return { inFlightMax, openMax: receiver.openMax(), deliveriesPerSecond: perSecond };
+};
+
+export const run = async ({ serverUrl, smoke }: Stage) => ({
+  ...(await measureRate(serverUrl, smoke ? 1_000 : 4_000)),
+  ...(await measureInFlight(serverUrl, smoke ? 1_000 : 2_000)),
+});
