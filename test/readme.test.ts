@@ -80,6 +80,24 @@ const promises: readonly (readonly [
       assert.equal(`-- ${answer?.[0]?.explain_filter}`, sql.trim().split("\n").at(-1));
     },
   ],
+  [
+    "how each destination does, and what holds its deliveries back, is a row",
+    async (_db, [status = []]) => {
+      assert.deepEqual(
+        status.map(({ name, health, circuit, held_back_by }) => [name, health, circuit, held_back_by]),
+        [["ERP", "unused", "closed", null]],
+      );
+    },
+  ],
+  [
+    "a destination is made with limits",
+    async (db, [made]) => {
+      const { policy } = await db.one("select policy from outbox.destinations where name = 'Slow'");
+      assert.deepEqual(policy, { rate_per_second: 50, burst: 100, in_flight_max: 10 });
+      const { n } = await db.one("select outbox.allowance($1) as n", [made?.[0]?.create_destination]);
+      assert.equal(n, 10);
+    },
+  ],
 ];
 
 test("each SQL block of the README does what it says, one after the other in one database", async (t) => {
