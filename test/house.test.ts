@@ -38,7 +38,10 @@ const allowed: readonly (readonly [files: string, why: string])[] = [
   ],
   ["outbound.ts clock.ts finding.ts", "the one way out; what is done by the clock; what doctor says"],
   ["destination.ts", "the contract needs the way out, and is all that a type knows"],
-  ["outcome.ts rendering.ts registry.ts queries/", "what speaks of the contract: outcomes, bodies, types, rows"],
+  [
+    "outcome.ts rendering.ts notice.ts registry.ts queries/",
+    "what speaks of the contract: outcomes, bodies, types, rows",
+  ],
   ["protocols/", "what destination types need of a protocol, around its SDK"],
   ["destinations/ tasks/ connections.ts migrate.ts inbox.ts round-trips.ts", "the rooms, and what joins types to rows"],
   ["inspection.ts sender.ts doctor/", "what is done with connections and rows"],
@@ -92,7 +95,15 @@ test("files of one room never import each other", () => {
   assert.deepEqual(wrong, []);
 });
 
-const contract = ["destination.ts", "outbound.ts", "headers.ts", "outcome.ts", "rendering.ts", "errors.ts"];
+const contract = [
+  "destination.ts",
+  "outbound.ts",
+  "headers.ts",
+  "outcome.ts",
+  "rendering.ts",
+  "notice.ts",
+  "errors.ts",
+];
 /** The SDK of a type, where it needs one. */
 const sdks: Readonly<Record<string, readonly string[]>> = {
   sqs: ["@aws-sdk/client-sqs"],

@@ -13,6 +13,16 @@ const rowsOf = (results: pg.QueryResult | pg.QueryResult[]): pg.QueryResultRow[]
 const eventsAndOrders =
   "select (select count(*)::int from orders) as orders, (select count(*)::int from outbox.events) as events";
 
+/** The one destination of a type, with its only subscription. */
+const madeAs = async (db: TestDatabase, type: string, topics: string): Promise<void> => {
+  const rows = await db.query(
+    `select s.topics::text from outbox.destinations as d join outbox.subscriptions as s on s.destination_id = d.id
+     where d.type = $1`,
+    [type],
+  );
+  assert.deepEqual(rows, [{ topics }]);
+};
+
 /** What each SQL block of the README promises, in their order. */
 const promises: readonly (readonly [
   promise: string,
@@ -74,6 +84,9 @@ const promises: readonly (readonly [
       assert.equal((await db.query("select from outbox.deliveries where status = 'dead'")).length, 1);
     },
   ],
+  ["alerts go to Slack", async (db) => await madeAs(db, "slack", "{postrider.alert.*}")],
+  ["events of a topic go to people by e-mail", async (db) => await madeAs(db, "email", "{invoice.overdue}")],
+  ["alerts go to PagerDuty", async (db) => await madeAs(db, "pagerduty", "{postrider.alert.*}")],
   [
     "why an event did not pass is said in words: those of the comment",
     async (_db, [answer], sql) => {

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { type DeliverContext, defineDestination, type Message, type Outcome } from "../destination.ts";
 import { DialError } from "../outbound.ts";
 import { dead, outcomeOfDialError, retry } from "../outcome.ts";
+import { isPlainAllowed } from "../protocols/plain-allowed.ts";
 import {
   createPostgresPool,
   PostgresError,
@@ -132,10 +133,6 @@ const problem = (config: Config): string | undefined => {
   if (config.ca !== undefined && !isCertificate(config.ca)) return "config.ca: is not a certificate in PEM";
   return undefined;
 };
-
-/** A URL without a host of its own: whether plain text is allowed at all is all that is asked. */
-const isPlainAllowed = (dialler: Context["dialler"]): boolean =>
-  dialler.checkSyntax(new URL("http://plain.example")).kind === "allowed";
 
 /** An insert for as many events as there are; the inbox keeps each once. */
 export const destination = defineDestination<Config, PostgresPool>({

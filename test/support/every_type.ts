@@ -4,17 +4,20 @@ import { startEventBridge } from "./eventbridge.ts";
 import { type Forwarder, startForwarder } from "./forwarder.ts";
 import { openInbox } from "./inbox.ts";
 import { startKafka } from "./kafka/broker.ts";
+import { eventOfPagerDuty, routingKey, startPagerDuty } from "./pagerduty.ts";
 import { pubsubConfig, startPubsub } from "./pubsub.ts";
 import { startBroker } from "./rabbitmq.ts";
 import { startReceiver } from "./receiver.ts";
 import { accessKeys, region, scopeOf } from "./sigv4.ts";
+import { eventOfSlack, slackPath, startSlack } from "./slack.ts";
+import { eventOfMail, startSmtp } from "./smtp.ts";
 import { eventOfMessage, startSqs } from "./sqs.ts";
 
 /** An event as a server got it. */
 export interface Arrival {
   readonly id: string;
   readonly topic: string;
-  /** The body: for EventBridge the CloudEvent, else the payload. */
+  /** The body: for EventBridge the CloudEvent, else the payload; for people it is laid out in lines. */
   readonly body: string;
 }
 
@@ -184,6 +187,45 @@ const openPostgres = async (): Promise<Place> => {
   }));
 };
 
+/** The body of an event that its receiver shows in its own way. */
+const arrivalOf = ({ payload: body, ...names }: { id: string; topic: string; payload: string }): Arrival => ({
+  ...names,
+  body,
+});
+
+const openSlack = async (): Promise<Place> => {
+  const slack = await startSlack();
+  return behindForwarder(slack, slack.receiver.port, (port) => ({
+    type: "slack",
+    server: "Slack emulator",
+    config: { server: `http://127.0.0.1:${port}` },
+    secrets: { webhook_url: slackPath },
+    arrived: async () => slack.messages().map(eventOfSlack).map(arrivalOf),
+  }));
+};
+
+const openPagerDuty = async (): Promise<Place> => {
+  const service = await startPagerDuty();
+  return behindForwarder(service, service.receiver.port, (port) => ({
+    type: "pagerduty",
+    server: "PagerDuty emulator",
+    config: { url: `http://127.0.0.1:${port}/v2/enqueue` },
+    secrets: { routing_key: routingKey },
+    arrived: async () => service.receiver.requests.map(({ rawBody }) => arrivalOf(eventOfPagerDuty(rawBody))),
+  }));
+};
+
+const openEmail = async (): Promise<Place> => {
+  const server = await startSmtp();
+  return behindForwarder(server, server.port, (port) => ({
+    type: "email",
+    server: "SMTP server",
+    config: { host: "127.0.0.1", port, tls: "none", from: "events@shop.example", to: ["ops@shop.example"] },
+    secrets: {},
+    arrived: async () => server.mails.items.map(eventOfMail).map(arrivalOf),
+  }));
+};
+
 /**
  * Starts a server for each type, all at once. For `rabbitmq`, RabbitMQ must be installed.
  * @param without types that are left out
@@ -198,6 +240,9 @@ export const openEveryPlace = (without: readonly string[] = []): Promise<readonl
     kafka: openKafka,
     pubsub: openPubsub,
     postgres: openPostgres,
+    slack: openSlack,
+    pagerduty: openPagerDuty,
+    email: openEmail,
   };
   return Promise.all(Object.entries(places).flatMap(([type, open]) => (without.includes(type) ? [] : [open()])));
 };
