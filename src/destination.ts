@@ -33,6 +33,7 @@ export interface ResponseRecord {
 export const failureCodes = [
   "http_status",
   "gone",
+  "expired",
   "redirect",
   "dns",
   "connect",

@@ -6,6 +6,7 @@ import { inspectDestinations, sealOldSecrets } from "./inspection.ts";
 import type { Log } from "./log.ts";
 import {
   disableFailing,
+  expireDeliveries,
   fanOutDeferred,
   holdStrays,
   maintainPartitions,
@@ -46,6 +47,7 @@ export const createDuties = (options: DutiesOptions): readonly Duty[] => {
     { name: "refresh_job_statistics", everyMs: 500, run: () => once(refreshJobStatistics(kysely)) },
     { name: "schedule_due", everyMs: 1_000, run: () => untilNone(scheduleDue(kysely)) },
     { name: "release_held", everyMs: 250, run: () => once(releaseHeld(kysely)) },
+    { name: "expire_deliveries", everyMs: 5_000, run: () => untilNone(expireDeliveries(kysely)) },
     { name: "inspect_destinations", everyMs: 1_000, run: () => inspectDestinations(options) },
     { name: "seal_old_secrets", everyMs: 10_000, run: () => once(sealOldSecrets(options)) },
     { name: "hold_strays", everyMs: 15_000, run: () => once(holdStrays(kysely)) },

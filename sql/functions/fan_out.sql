@@ -70,8 +70,10 @@ begin
 
   with created as (
     insert into outbox.deliveries
-      (event_id, subscription_id, destination_id, tenant_id, seq, key, status, held_at, held_reason, next_attempt_at)
-    select e.id, n.subscription_id, n.destination_id, e.tenant_id, e.seq, e.key, n.status, n.held_at, n.held_reason, n.next_attempt_at
+      (event_id, subscription_id, destination_id, tenant_id, seq, key, status, held_at, held_reason, next_attempt_at,
+        expires_at, counted_from)
+    select e.id, n.subscription_id, n.destination_id, e.tenant_id, e.seq, e.key, n.status, n.held_at, n.held_reason, n.next_attempt_at,
+      e.expires_at, nullif(greatest(e.deliver_after, now()), now())
     from new_events as e
     cross join lateral (select outbox.topic_candidates(e.topic) as topics, e.payload::jsonb as payload offset 0) as once
     cross join lateral outbox.new_deliveries(e.tenant_id, once.topics, once.payload, e.deliver_after) as n

@@ -23,7 +23,7 @@ as $$
 begin
   perform outbox.grant_functions(role_name, '{uuid_v7()}');
   execute format(
-    'grant insert (topic, payload, tenant_id, key, headers, traceparent, dedupe_key, deliver_after, occurred_at) on outbox.events to %I',
+    'grant insert (topic, payload, tenant_id, key, headers, traceparent, dedupe_key, deliver_after, expires_at, occurred_at) on outbox.events to %I',
     role_name);
 end
 $$;
@@ -37,7 +37,7 @@ as $$
 begin
   perform outbox.grant_functions(role_name, '{worker_lease(),pending_deliveries(),event_timeline(uuid),circuit_of(outbox.holds)}');
   execute format(
-    'grant select (id, seq, topic, tenant_id, key, occurred_at, created_at, deliver_after, dedupe_key, traceparent) on outbox.events to %I',
+    'grant select (id, seq, topic, tenant_id, key, occurred_at, created_at, deliver_after, expires_at, dedupe_key, traceparent) on outbox.events to %I',
     role_name);
   execute format(
     'grant select (id, tenant_id, name, type, version, disabled_at, disabled_reason, deleted_at, created_at, updated_at, checked_version, problem, policy) on outbox.destinations to %I',
@@ -110,6 +110,7 @@ begin
     'release_held()',
     'hold_strays()',
     'disable_failing()',
+    'expire_deliveries(integer)',
     'fan_out_deferred(integer)',
     'reconcile(integer)',
     'refresh_job_statistics()',

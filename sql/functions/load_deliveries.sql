@@ -54,7 +54,9 @@ declare
 begin
   return query
   with open as materialized (
-    select s.id as subscription_id, t.version, k.destination_id is not null as is_circuit_open, k.probe_event_id, k.probe_subscription_id
+    select
+      s.id as subscription_id, t.version, now() - outbox.max_age(t.policy) as counted_from_min,
+      k.destination_id is not null as is_circuit_open, k.probe_event_id, k.probe_subscription_id
     from outbox.subscriptions as s
     join outbox.destinations as t on t.id = s.destination_id
     left join outbox.holds as k on k.destination_id = t.id and k.reason = 'circuit_open'
@@ -74,6 +76,8 @@ begin
     and d.status = 'pending'
     and d.claimed_by is null
     and (d.next_attempt_at is null or d.next_attempt_at <= now())
+    and (d.expires_at is null or d.expires_at > now())
+    and coalesce(d.counted_from, d.created_at) > o.counted_from_min
     returning d.event_id, d.subscription_id, d.attempt_count, d.destination_id, o.version
   )
   select
@@ -87,7 +91,7 @@ end
 $$;
 revoke all on function outbox.claim_deliveries(uuid, uuid[], uuid[]) from public;
 comment on function outbox.claim_deliveries(uuid, uuid[], uuid[]) is
-  'Claims those of the deliveries that are due, unclaimed and not disabled (of an open circuit only the probe), and reads their events. Each table is read by one index scan for all ids, and joined by hash: a look-up a row, each with its own choice of partition, takes twice the time. The bounds spare the partitions of history and, where a batch is for one subscription, the events'' other deliveries.';
+  'Claims those of the deliveries that are due, unclaimed, not expired and not disabled (of an open circuit only the probe), and reads their events. Each table is read by one index scan for all ids, and joined by hash: a look-up a row, each with its own choice of partition, takes twice the time. The bounds spare the partitions of history and, where a batch is for one subscription, the events'' other deliveries.';
 
 create or replace function outbox.settle_unclaimed(worker_id uuid, event_ids uuid[], subscription_ids uuid[]) returns integer
   language plpgsql
@@ -123,6 +127,8 @@ begin
       and (d.event_id, d.subscription_id) is distinct from (h.probe_event_id, h.probe_subscription_id))
   ));
 
+  perform outbox.expire(event_ids, subscription_ids);
+
   with lost as (
     select d.event_id, d.subscription_id, d.attempt_count, d.last_attempt_at, d.claimed_by, d.destination_id, outbox.requested_by(d, 0) as requested_by
     from unnest(event_ids, subscription_ids) as k (event_id, subscription_id)
@@ -150,7 +156,7 @@ end
 $$;
 revoke all on function outbox.settle_unclaimed(uuid, uuid[], uuid[]) from public;
 comment on function outbox.settle_unclaimed(uuid, uuid[], uuid[]) is
-  'What becomes of deliveries that could not be claimed: held where the destination is disabled or its circuit is open, cancelled where it is gone, and freed where the claiming worker is lost (its attempt is closed as unknown). Returns how many were freed.';
+  'What becomes of deliveries that could not be claimed: held where the destination is disabled or its circuit is open, cancelled where it is gone, dead where their time is over, and freed where the claiming worker is lost (its attempt is closed as unknown). Returns how many were freed.';
 
 create or replace function outbox.attempt_trigger(number integer, requested_by text) returns text
   language sql immutable parallel safe

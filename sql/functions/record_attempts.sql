@@ -9,24 +9,33 @@ declare
   v_recorded outbox.recorded_attempt[];
 begin
   with decided as (
-    select
-      g as given, g.event_id, g.subscription_id, g.number, d.failure_count,
-      (g.outcome <> 'unknown' and g.ours is not true and p.is_held is not true)::integer as failures,
-      p.is_held,
+    select c.*,
+      case when (c.given).outcome = 'unknown' or c.wanted_at < c.expires_at then c.wanted_at end as next_attempt_at,
       case
-        when g.outcome = 'unknown' then now()
-        when p.is_held then null
-        when g.outcome = 'retry' and g.ours then
-          now() + make_interval(secs => least(5 * 2 ^ least(g.number - 1, 6), 300) * (1 + random()))
-        when g.outcome = 'retry' then now() + outbox.retry_delay(
-          t.policy, d.failure_count + 1, make_interval(secs => g.retry_after_ms / 1000.0), random())
-      end as next_attempt_at
-    from unnest(given) as g
-    join outbox.deliveries as d on d.event_id = g.event_id and d.subscription_id = g.subscription_id
-    join outbox.destinations as t on t.id = d.destination_id
-    left join outbox.holds as k
-      on k.destination_id = t.id and k.probe_event_id = g.event_id and k.probe_subscription_id = g.subscription_id
-    cross join lateral (select k.destination_id is not null and g.outcome = 'retry' and g.ours is not true as is_held) as p
+        when (c.given).outcome = 'unknown' or c.wanted_at < c.expires_at then null
+        when c.wanted_at is not null then case when c.expires_at = c.event_expires_at then 'expires_at' else 'the maximum age' end
+      end as expired
+    from (
+      select
+        g as given, g.event_id, g.subscription_id, g.number, d.failure_count,
+        (g.outcome <> 'unknown' and g.ours is not true and p.is_held is not true)::integer as failures,
+        p.is_held,
+        case
+          when g.outcome = 'unknown' then now()
+          when p.is_held then null
+          when g.outcome = 'retry' and g.ours then
+            now() + make_interval(secs => least(5 * 2 ^ least(g.number - 1, 6), 300) * (1 + random()))
+          when g.outcome = 'retry' then now() + outbox.retry_delay(
+            t.policy, d.failure_count + 1, make_interval(secs => g.retry_after_ms / 1000.0), random())
+        end as wanted_at,
+        outbox.expiry_of(d, t.policy) as expires_at, d.expires_at as event_expires_at
+      from unnest(given) as g
+      join outbox.deliveries as d on d.event_id = g.event_id and d.subscription_id = g.subscription_id
+      join outbox.destinations as t on t.id = d.destination_id
+      left join outbox.holds as k
+        on k.destination_id = t.id and k.probe_event_id = g.event_id and k.probe_subscription_id = g.subscription_id
+      cross join lateral (select k.destination_id is not null and g.outcome = 'retry' and g.ours is not true as is_held) as p
+    ) as c
   ), updated as (
     update outbox.deliveries as d
     set
@@ -34,7 +43,7 @@ begin
       held_at = case when a.is_held then now() end,
       held_reason = case when a.is_held then 'circuit_open' end,
       failure_count = d.failure_count + a.failures,
-      error_code = (a.given).code,
+      error_code = case when a.expired is null then (a.given).code else 'expired' end,
       next_attempt_at = a.next_attempt_at,
       job_at = case when a.next_attempt_at < now() + interval '1 minute' then now() end,
       finished_at = case when a.next_attempt_at is null and not a.is_held then now() end,
@@ -46,7 +55,7 @@ begin
     and d.attempt_count = a.number
     and d.claimed_by = record_failed.worker_id
     returning a.given, d.destination_id, d.status, d.next_attempt_at, d.job_at, d.last_attempt_at,
-      outbox.requested_by(d, a.failures)
+      outbox.requested_by(d, a.failures), a.expired
   )
   select array_agg(row(u.*)::outbox.recorded_attempt) into v_recorded from updated as u;
   return v_recorded;
@@ -54,7 +63,7 @@ end
 $$;
 revoke all on function outbox.record_failed(uuid, outbox.given_attempt[]) from public;
 comment on function outbox.record_failed(uuid, outbox.given_attempt[]) is
-  'Decides what becomes of deliveries whose attempt failed, if the worker still holds the claim: the next time by the destination''s policy, or dead. A probe of an open circuit is held again, and its failure does not count against it. Faults of our own count for nothing and are tried again after 5 seconds, later after up to 10 minutes; an unknown outcome is tried again at once.';
+  'Decides what becomes of deliveries whose attempt failed, if the worker still holds the claim: the next time by the destination''s policy, or dead where the schedule or the time is used up. A probe of an open circuit is held again, and its failure does not count against it. Faults of our own count for nothing and are tried again after 5 seconds, later after up to 10 minutes; an unknown outcome is tried again at once.';
 
 create or replace function outbox.record_late_answers(
   worker_id uuid, given outbox.given_attempt[], recorded outbox.recorded_attempt[]) returns void
@@ -199,7 +208,11 @@ begin
     case when r.status = 'dead' then 'dead' else (r.given).outcome end, (r.given).code,
     r.started_at, (r.given).duration_ms, outbox.attempt_trigger((r.given).number, r.requested_by), r.requested_by,
     record_attempts.worker_id, r.destination_id,
-    (r.given).error || case when r.status = 'dead' and (r.given).outcome = 'retry' then ' (the schedule is used up)' else '' end,
+    (r.given).error || case
+      when r.expired is not null then format(' (the next attempt would come after %s)', r.expired)
+      when r.status = 'dead' and (r.given).outcome = 'retry' then ' (the schedule is used up)'
+      else ''
+    end,
     (r.given).response
   from unnest(v_recorded) as r;
 

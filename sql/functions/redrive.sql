@@ -64,8 +64,10 @@ create or replace function outbox.put_back(
 as $$
 begin
   update outbox.deliveries as d
-  set status = 'pending', next_attempt_at = now(), job_at = now(), finished_at = null, dead_at = null, held_at = null,
-    held_reason = null,
+  set status = 'pending', next_attempt_at = greatest(d.counted_from, now()),
+    job_at = case when d.counted_from > now() then null else now() end,
+    counted_from = case when put_back.redriven_by is null then d.counted_from else greatest(d.counted_from, now()) end,
+    finished_at = null, dead_at = null, held_at = null, held_reason = null,
     failure_count = case when put_back.redriven_by is null then d.failure_count else 0 end,
     redriven_by = coalesce(put_back.redriven_by, d.redriven_by)
   from unnest(deliveries) as c
@@ -74,9 +76,11 @@ begin
   perform outbox.wake(
     array_agg(c.event_id order by c.destination_id, c.seq), array_agg(c.subscription_id order by c.destination_id, c.seq),
     priority => put_back.priority)
-  from unnest(deliveries) as c;
+  from unnest(deliveries) as c
+  where coalesce(c.counted_from <= now(), true)
+  having count(*) > 0;
 end
 $$;
 revoke all on function outbox.put_back(outbox.deliveries[], text, integer) from public;
 comment on function outbox.put_back(outbox.deliveries[], text, integer) is
-  'Makes deliveries pending and wakes the workers, with jobs of this priority. By a person (redriven_by) the schedule starts anew.';
+  'Makes deliveries pending and wakes the workers, with jobs of this priority; nothing is sent before deliver_after. By a person (redriven_by) the schedule and the maximum age start anew.';

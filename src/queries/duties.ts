@@ -24,6 +24,10 @@ export const holdStrays = (kysely: Kysely<unknown>) => count(kysely, sql`select 
 /** Disables destinations that did nothing but fail for the time of their policy. Returns how many. */
 export const disableFailing = (kysely: Kysely<unknown>) => count(kysely, sql`select outbox.disable_failing() as count`);
 
+/** Ends held deliveries whose time is over. Returns how many. */
+export const expireDeliveries = (kysely: Kysely<unknown>) =>
+  count(kysely, sql`select outbox.expire_deliveries() as count`);
+
 /** Finds deliveries without a job and events without fan-out. Returns how many were mended. */
 export const reconcile = (kysely: Kysely<unknown>) => count(kysely, sql`select outbox.reconcile() as count`);
 

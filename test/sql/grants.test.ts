@@ -86,7 +86,7 @@ const operators = [
   "select outbox.confirm_instance()",
 ];
 const inspectors = [
-  "select id, seq, topic, tenant_id, key, occurred_at, created_at, deliver_after, dedupe_key, traceparent from outbox.events",
+  "select id, seq, topic, tenant_id, key, occurred_at, created_at, deliver_after, expires_at, dedupe_key, traceparent from outbox.events",
   "select * from outbox.deliveries",
   "select number, outcome, code, error, worker_id from outbox.attempts",
   "select id, tenant_id, name, type, policy, problem from outbox.destinations",
@@ -118,6 +118,7 @@ const workers = [
   "select outbox.seal_secret(1, 'p', 'x', 'k')",
   "select outbox.schedule_due()",
   "select outbox.release_held()",
+  "select outbox.expire_deliveries()",
   "select outbox.fan_out_deferred()",
   "select outbox.reconcile()",
   "select outbox.maintain_partitions()",
@@ -146,7 +147,7 @@ const rights: Readonly<Record<Grant, Rights>> = {
   producer: {
     may: [
       insert,
-      "insert into outbox.events (topic, payload, tenant_id, key, headers, traceparent, dedupe_key, deliver_after, occurred_at) values ('a', '1', 'acme', 'k', '{}', null, 'd', now(), now())",
+      "insert into outbox.events (topic, payload, tenant_id, key, headers, traceparent, dedupe_key, deliver_after, expires_at, occurred_at) values ('a', '1', 'acme', 'k', '{}', null, 'd', now(), now() + interval '1 hour', now())",
       `begin; set local outbox.fan_out = 'deferred'; ${insert}; commit`,
     ],
     mayNot: [
