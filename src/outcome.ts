@@ -4,15 +4,24 @@ import type { DialError, HttpResponse } from "./outbound.ts";
 
 const retryAfterMaxMs = 24 * 3_600_000;
 
+/** A wait that a receiver asks for, as far as it is granted: whole milliseconds from 0 to 24 hours; undefined for no number. */
+export const clampRetryAfter = (ms: number | undefined): number | undefined =>
+  ms === undefined || Number.isNaN(ms) ? undefined : Math.round(Math.min(Math.max(ms, 0), retryAfterMaxMs));
+
+/** The forms of HTTP dates (RFC 9110, 5.6.7) and ISO 8601 with a zone: `Date.parse` alone finds a date in "wait 50". */
+const zonedDate =
+  /^(?:[A-Z][a-z]{2,8}, \d\d[ -][A-Z][a-z]{2}[ -](?:\d\d){1,2} [\d:]{8} GMT|\d{4}-\d\d-\d\dT[\d:.]{5,16}(?:Z|[+-]\d\d:\d\d))$/;
+const asctimeDate = /^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{8} \d{4}$/;
+
 /**
  * Reads `Retry-After` (RFC 9110, 10.2.3): seconds or a date.
  * @returns milliseconds from now, from 0 to 24 hours; undefined for anything else
  */
 export const readRetryAfter = (value: string | undefined, now: Date): number | undefined => {
-  if (value === undefined) return undefined;
-  const text = value.trim();
-  const ms = /^\d{1,12}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now.getTime();
-  return Number.isFinite(ms) && /^(\d|[A-Za-z]{3})/.test(text) ? Math.min(Math.max(ms, 0), retryAfterMaxMs) : undefined;
+  const text = value?.trim() ?? "";
+  if (/^\d+$/.test(text)) return clampRetryAfter(Number(text) * 1000);
+  if (zonedDate.test(text)) return clampRetryAfter(Date.parse(text) - now.getTime());
+  return asctimeDate.test(text) ? clampRetryAfter(Date.parse(`${text} GMT`) - now.getTime()) : undefined;
 };
 
 /** A failure that no retry mends: the event, or the destination as it is configured, must change. */

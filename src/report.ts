@@ -1,6 +1,7 @@
 /** What is recorded of an attempt, its outcome or that nobody knows it, and what the log says of it. */
 import type { Outcome } from "./destination.ts";
 import type { Log } from "./log.ts";
+import { clampRetryAfter } from "./outcome.ts";
 import type { AttemptReport, ClaimedDelivery, UndeliveredDelivery } from "./queries/deliveries.ts";
 import { cleanReason } from "./text.ts";
 
@@ -25,7 +26,9 @@ export const reportOf = (
   if (outcome.kind === "delivered") return { ...report, outcome: "delivered", ...response };
   if (aborted && outcome.kind === "retry" && outcome.ours === true) return { ...report, ...brokenOff };
   const { kind, code, reason, response: _response, ...rest } = outcome;
-  return { ...report, outcome: kind, code, error: cleanReason(reason), ...rest, ...response };
+  const retryAfterMs = clampRetryAfter(kind === "retry" ? outcome.retryAfterMs : undefined);
+  const granted = retryAfterMs === undefined ? {} : { retryAfterMs };
+  return { ...report, outcome: kind, code, error: cleanReason(reason), ...rest, ...granted, ...response };
 };
 
 /**

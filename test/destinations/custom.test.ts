@@ -176,3 +176,30 @@ test("the wall stands before types of one's own: an address that the operator di
   assert.equal(error_code, "blocked_address");
   assert.equal(server.received.count, 0);
 });
+
+test("a wait that no clock has harms neither its own delivery nor those beside it", async () => {
+  const waits = [1.5, -5, Number.NaN, Number.POSITIVE_INFINITY, 1e300, "soon" as unknown as number];
+  const moody = defineDestination<Config, undefined>({
+    ...shared,
+    type: "moody",
+    label: "Asks for odd waits",
+    deliver: async ({ payload }): Promise<Outcome> => {
+      const { n } = JSON.parse(payload);
+      return n > waits.length
+        ? { kind: "delivered" }
+        : { kind: "retry", code: "throttled", reason: "later", retryAfterMs: waits[n - 1] ?? 0 };
+    },
+  });
+  await using db = await testDatabase();
+  await migrate({ connectionString: db.url, destinations: [moody] });
+  await createDestination(db, "moody", { host: "127.0.0.1", port: 1 });
+  await addEvents(db, waits.length + 1);
+  await using _worker = await startTestWorker(db, { destinations: [moody] });
+  await db.until("select count(*)::int as n from outbox.attempts", [], ({ n }) => n === waits.length + 1);
+  const rows = await db.query(
+    "select status::text, extract(epoch from next_attempt_at - last_attempt_at) > 80000 as in_a_day from outbox.deliveries order by seq",
+  );
+  const soon = { status: "pending", in_a_day: false };
+  const inADay = { status: "pending", in_a_day: true };
+  assert.deepEqual(rows, [soon, soon, soon, inADay, inADay, soon, { status: "delivered", in_a_day: null }]);
+});

@@ -100,13 +100,32 @@ const retryAfter: readonly (readonly [value: string, ms: number | undefined])[] 
   ["", undefined],
   ["1e3", undefined],
   ["99999999", day],
-  ["9".repeat(40), undefined],
+  ["9".repeat(40), day],
+  [`1${"0".repeat(400)}`, day],
+  ["9".repeat(8_000), day],
+  ["-99999999999", undefined],
+  ["NaN", undefined],
+  ["Infinity", undefined],
+  ["0x10", undefined],
+  ["1.5", undefined],
+  ["5 minutes", undefined],
+  ["wait 50", undefined],
+  ["120, 5", undefined],
+  ["2099", 2_099_000],
+  ["Friday, 02-Jan-26 03:05:05 GMT", 60_000],
+  ["Fri Jan  2 03:05:05 2026", 60_000],
+  ["2026-01-02T03:05:05Z", 60_000],
+  ["2026-01-02T04:05:05.250+01:00", 60_250],
+  ["2026-01-02 03:05:05", undefined],
+  ["Fri, 99 Foo 2026 99:99:99 GMT", undefined],
+  ["9999-12-31T23:59:59Z", day],
+  ["0001-01-01T00:00:00Z", 0],
   ["Fri, 02 Jan 2099 03:05:05 GMT", day],
 ];
 
 for (const [value, ms] of retryAfter) {
-  test(`Retry-After: "${value.slice(0, 40)}" is ${ms === undefined ? "not understood" : `${ms} ms`}`, async () => {
-    for (const status of [429, 503, 400]) {
+  test(`Retry-After: "${value.slice(0, 40)}" (${value.length}) is ${ms === undefined ? "not understood" : `${ms} ms`}`, async () => {
+    for (const status of [429, 503, 400, 302]) {
       const outcome = await outcomeOf({ status, headers: { "retry-after": value } }, { now });
       assert.equal(outcome.kind === "retry" ? outcome.retryAfterMs : "not a retry", ms);
     }
