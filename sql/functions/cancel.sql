@@ -26,6 +26,28 @@ revoke all on function outbox.cancel_waiting(uuid, uuid, text) from public;
 comment on function outbox.cancel_waiting(uuid, uuid, text) is
   'Cancels what is pending or held for a destination, or for one of its subscriptions; returns how many. An attempt in flight ends without effect.';
 
+create or replace function outbox.fan_out_deferred_among(event_ids uuid[]) returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deferred constant uuid[] := array(
+    select i.id
+    from outbox.deferred_events as q
+    cross join lateral unnest(q.event_ids) as i (id)
+    where q.event_ids && fan_out_deferred_among.event_ids
+    and i.id = any (fan_out_deferred_among.event_ids)
+  );
+begin
+  if cardinality(v_deferred) > 0 then
+    perform outbox.fan_out_events(v_deferred);
+  end if;
+end
+$$;
+revoke all on function outbox.fan_out_deferred_among(uuid[]) from public;
+comment on function outbox.fan_out_deferred_among(uuid[]) is
+  'Fans out now those of the events that a worker would fan out a moment later: deliveries must be there to be cancelled.';
+
 create or replace function outbox.cancel(event_id uuid, subscription_id uuid default null, actor text default null) returns integer
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
@@ -33,6 +55,7 @@ as $$
 declare
   v_cancelled integer;
 begin
+  perform outbox.fan_out_deferred_among(array[event_id]);
   update outbox.deliveries as d
   set status = 'cancelled', error_code = 'cancelled', finished_at = now(), next_attempt_at = null, job_at = null,
     claimed_by = null, held_at = null, held_reason = null

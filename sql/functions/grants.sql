@@ -21,14 +21,14 @@ create or replace function outbox.grant_producer(role_name name) returns void
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform outbox.grant_functions(role_name, '{uuid_v7()}');
+  perform outbox.grant_functions(role_name, array['uuid_v7()', 'cancel_own(uuid, text, text)']);
   execute format(
     'grant insert (topic, payload, tenant_id, key, headers, traceparent, dedupe_key, deliver_after, expires_at, occurred_at) on outbox.events to %I',
     role_name);
 end
 $$;
 revoke all on function outbox.grant_producer(name) from public;
-comment on function outbox.grant_producer(name) is 'A producer may insert events, and nothing else: not even read them.';
+comment on function outbox.grant_producer(name) is 'A producer may insert events, and take back those of the same transaction, and nothing else: not even read them.';
 
 create or replace function outbox.grant_inspector(role_name name) returns void
   language plpgsql

@@ -71,6 +71,7 @@ const ownersOnly = [
   "select outbox.create_partition('events', current_date)",
 ] as const;
 
+const producers = ["select outbox.cancel_own(topic => 'a')"];
 const operators = [
   `select outbox.create_destination('webhook', ${config})`,
   `select outbox.update_destination(${id}, name => 'x')`,
@@ -138,6 +139,7 @@ const rights: Readonly<Record<Grant, Rights>> = {
       ...inspectors,
       ...contents,
       ...configs,
+      ...producers,
       ...operators,
       ...workers,
       ...ownersOnly,
@@ -149,6 +151,7 @@ const rights: Readonly<Record<Grant, Rights>> = {
       insert,
       "insert into outbox.events (topic, payload, tenant_id, key, headers, traceparent, dedupe_key, deliver_after, expires_at, occurred_at) values ('a', '1', 'acme', 'k', '{}', null, 'd', now(), now() + interval '1 hour', now())",
       `begin; set local outbox.fan_out = 'deferred'; ${insert}; commit`,
+      `begin; ${insert}; select outbox.cancel_own(topic => 'order.paid'); commit`,
     ],
     mayNot: [
       `${insert} returning payload`,
@@ -159,7 +162,10 @@ const rights: Readonly<Record<Grant, Rights>> = {
       ...[...inspectors, ...contents, ...configs, ...operators, ...workers, ...ownersOnly],
     ],
   },
-  inspector: { may: inspectors, mayNot: [insert, ...contents, ...configs, ...operators, ...workers, ...ownersOnly] },
+  inspector: {
+    may: inspectors,
+    mayNot: [insert, ...producers, ...contents, ...configs, ...operators, ...workers, ...ownersOnly],
+  },
   operator: {
     may: [
       ...inspectors,
@@ -168,11 +174,11 @@ const rights: Readonly<Record<Grant, Rights>> = {
       "select * from outbox.redrive(error_code => 'dns')",
       "select * from outbox.prune()",
     ],
-    mayNot: [insert, ...contents, ...workers, ...ownersOnly],
+    mayNot: [insert, ...producers, ...contents, ...workers, ...ownersOnly],
   },
   worker: {
     may: workers,
-    mayNot: [insert, ...inspectors, ...contents, ...configs, ...operators, ...ownersOnly],
+    mayNot: [insert, ...producers, ...inspectors, ...contents, ...configs, ...operators, ...ownersOnly],
   },
 };
 
