@@ -17,6 +17,7 @@ import {
   scheduleDue,
   sweepWorkers,
 } from "./queries/duties.ts";
+import { advanceReplays } from "./queries/replays.ts";
 
 /** What the duties need. */
 export interface DutiesOptions extends ConnectionsOptions {
@@ -48,6 +49,7 @@ export const createDuties = (options: DutiesOptions): readonly Duty[] => {
     { name: "schedule_due", everyMs: 1_000, run: () => untilNone(scheduleDue(kysely)) },
     { name: "release_held", everyMs: 250, run: () => once(releaseHeld(kysely)) },
     { name: "expire_deliveries", everyMs: 5_000, run: () => untilNone(expireDeliveries(kysely)) },
+    { name: "advance_replays", everyMs: 200, run: () => advanceReplays(kysely) },
     { name: "inspect_destinations", everyMs: 1_000, run: () => inspectDestinations(options) },
     { name: "seal_old_secrets", everyMs: 10_000, run: () => once(sealOldSecrets(options)) },
     { name: "hold_strays", everyMs: 15_000, run: () => once(holdStrays(kysely)) },

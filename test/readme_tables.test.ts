@@ -64,7 +64,7 @@ test("the table of management functions has them all, with their arguments; each
      create role readme_inspector; select outbox.grant_inspector('readme_inspector')`,
   );
   const { rows } = await client.query<{ name: string; args: string[] }>(
-    `select p.proname as name, p.proargnames as args from pg_proc as p
+    `select p.proname as name, p.proargnames[1:p.pronargs] as args from pg_proc as p
      where p.pronamespace = 'outbox'::regnamespace and has_function_privilege('readme_operator', p.oid, 'execute')
      and not has_function_privilege('readme_inspector', p.oid, 'execute') and p.proargnames @> '{actor}'`,
   );

@@ -63,7 +63,7 @@ begin
   and (cancel.subscription_id is null or d.subscription_id = cancel.subscription_id)
   and d.status in ('pending', 'held');
   get diagnostics v_cancelled = row_count;
-  perform outbox.audit('cancel', actor, detail => jsonb_build_object(
+  perform outbox.audit('cancel', actor, (select e.tenant_id from outbox.events as e where e.id = cancel.event_id), detail => jsonb_build_object(
     'event_id', event_id, 'subscription_id', subscription_id, 'cancelled', v_cancelled));
   return v_cancelled;
 end

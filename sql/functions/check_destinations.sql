@@ -130,7 +130,7 @@ revoke all on function outbox.tg_refuse_change() from public;
 comment on function outbox.tg_refuse_change() is 'Keeps append-only tables append-only, for their owner too.';
 
 create or replace trigger _100_refuse_change
-  before update or delete or truncate on outbox.audit_log
+  before update or truncate on outbox.audit_log
   for each statement execute function outbox.tg_refuse_change();
 comment on trigger _100_refuse_change on outbox.audit_log is 'What was done stays done.';
 

@@ -35,7 +35,8 @@ create or replace function outbox.grant_inspector(role_name name) returns void
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform outbox.grant_functions(role_name, '{worker_lease(),pending_deliveries(),event_timeline(uuid),circuit_of(outbox.holds)}');
+  perform outbox.grant_functions(role_name,
+    '{worker_lease(),pending_deliveries(),event_timeline(uuid),circuit_of(outbox.holds),time_of(uuid)}');
   execute format(
     'grant select (id, seq, topic, tenant_id, key, occurred_at, created_at, deliver_after, expires_at, dedupe_key, traceparent) on outbox.events to %I',
     role_name);
@@ -46,7 +47,10 @@ begin
     'grant select (event_id, subscription_id, number, late, outcome, code, started_at, duration_ms, trigger, requested_by, worker_id, destination_id, error) on outbox.attempts to %I',
     role_name);
   execute format(
-    'grant select on outbox.deliveries, outbox.deferred_events, outbox.destination_types, outbox.destination_health, outbox.holds, outbox.limits, outbox.workers, outbox.instance, outbox.audit_log, outbox.pending, outbox.dead_letters, outbox.destination_status, outbox.lag to %I',
+    'grant select on outbox.deliveries, outbox.deferred_events, outbox.destination_types, outbox.destination_health, outbox.holds, outbox.limits, outbox.workers, outbox.instance, outbox.audit_log, outbox.pending, outbox.dead_letters, outbox.destination_status, outbox.lag, outbox.replay_progress to %I',
+    role_name);
+  execute format(
+    'grant select (id, subscription_id, destination_id, tenant_id, repeats, status, waits_for, actor, db_user, since, until, topics, max_deliveries, rate, after_event_id, until_event_id, looked_at, repeated, made, left_alone, created_at, finished_at) on outbox.replays to %I',
     role_name);
   execute format('grant select (id, destination_id, tenant_id, enabled, topics, created_at, updated_at) on outbox.subscriptions to %I', role_name);
 end
@@ -61,19 +65,24 @@ create or replace function outbox.grant_operator(role_name name) returns void
 as $$
 begin
   perform outbox.grant_inspector(role_name);
-  execute format('grant select on outbox.destinations, outbox.subscriptions to %I', role_name);
+  execute format('grant select on outbox.destinations, outbox.subscriptions, outbox.replays to %I', role_name);
   perform outbox.grant_functions(role_name, array[
-    'create_destination(text, jsonb, jsonb, text[], jsonb, text, text, jsonb, text)',
+    'create_destination(text, jsonb, jsonb, text[], jsonb, text, text, jsonb, text, text)',
     'update_destination(uuid, jsonb, jsonb, text, jsonb, text)',
     'delete_destination(uuid, text)',
     'enable_destination(uuid, text)',
     'disable_destination(uuid, text, text)',
     'rotate_secret(uuid, interval, text, text, text)',
-    'create_subscription(uuid, text[], jsonb, text)',
+    'create_subscription(uuid, text[], jsonb, text, text)',
     'update_subscription(uuid, text[], jsonb, boolean, text)',
     'delete_subscription(uuid, text)',
     'redrive(uuid, uuid, uuid, timestamptz, timestamptz, text, outbox.delivery_status[], integer, boolean, text)',
     'cancel(uuid, uuid, text)',
+    'replay(uuid, timestamptz, timestamptz, text[], jsonb, boolean, bigint, numeric, text)',
+    'pause_replay(bigint, text)',
+    'resume_replay(bigint, numeric, text)',
+    'cancel_replay(bigint, text)',
+    'test_destination(uuid, text)',
     'prune(interval)',
     'confirm_instance()'
   ]);
@@ -81,7 +90,7 @@ end
 $$;
 revoke all on function outbox.grant_operator(name) from public;
 comment on function outbox.grant_operator(name) is
-  'An operator may inspect, manage destinations and subscriptions, redrive and cancel: still no payloads, and secrets only to write.';
+  'An operator may inspect, manage destinations and subscriptions, redrive, replay and cancel: still no payloads, and secrets only to write.';
 
 create or replace function outbox.grant_worker(role_name name) returns void
   language plpgsql
@@ -113,6 +122,7 @@ begin
     'expire_deliveries(integer)',
     'fan_out_deferred(integer)',
     'reconcile(integer)',
+    'advance_replays()',
     'refresh_job_statistics()',
     'maintain_partitions(integer)',
     'prune(interval)'

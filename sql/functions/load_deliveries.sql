@@ -130,7 +130,8 @@ begin
   perform outbox.expire(event_ids, subscription_ids);
 
   with lost as (
-    select d.event_id, d.subscription_id, d.attempt_count, d.last_attempt_at, d.claimed_by, d.destination_id, outbox.requested_by(d, 0) as requested_by
+    select d.event_id, d.subscription_id, d.attempt_count, d.last_attempt_at, d.claimed_by, d.destination_id, outbox.requested_by(d, 0) as requested_by,
+      d.replay_id
     from unnest(event_ids, subscription_ids) as k (event_id, subscription_id)
     join outbox.deliveries as d on d.event_id = k.event_id and d.subscription_id = k.subscription_id
     where d.claimed_by <> settle_unclaimed.worker_id
@@ -141,7 +142,7 @@ begin
     insert into outbox.attempts
       (event_id, subscription_id, number, outcome, code, started_at, trigger, requested_by, worker_id, destination_id, error)
     select l.event_id, l.subscription_id, l.attempt_count, 'unknown', 'worker_lost', l.last_attempt_at,
-      outbox.attempt_trigger(l.attempt_count, l.requested_by), l.requested_by, l.claimed_by, l.destination_id,
+      outbox.attempt_trigger(l.attempt_count, l.requested_by, l.replay_id), l.requested_by, l.claimed_by, l.destination_id,
       'The worker was lost before it could record the answer. The event may have arrived.'
     from lost as l
   )
@@ -158,13 +159,13 @@ revoke all on function outbox.settle_unclaimed(uuid, uuid[], uuid[]) from public
 comment on function outbox.settle_unclaimed(uuid, uuid[], uuid[]) is
   'What becomes of deliveries that could not be claimed: held where the destination is disabled or its circuit is open, cancelled where it is gone, dead where their time is over, and freed where the claiming worker is lost (its attempt is closed as unknown). Returns how many were freed.';
 
-create or replace function outbox.attempt_trigger(number integer, requested_by text) returns text
+create or replace function outbox.attempt_trigger(number integer, requested_by text, replay_id bigint) returns text
   language sql immutable parallel safe
 as $$
-  select case when requested_by is not null then 'redrive' when number = 1 then 'event' else 'retry' end
+  select case when requested_by is not null and replay_id is not null then 'replay' when requested_by is not null then 'redrive' when number = 1 then 'event' else 'retry' end
 $$;
-revoke all on function outbox.attempt_trigger(integer, text) from public;
-comment on function outbox.attempt_trigger(integer, text) is 'What asked for an attempt: the event, the schedule or a person.';
+revoke all on function outbox.attempt_trigger(integer, text, bigint) from public;
+comment on function outbox.attempt_trigger(integer, text, bigint) is 'What asked for an attempt: the event, the schedule or a person.';
 
 create or replace function outbox.requested_by(delivery outbox.deliveries, failures_since integer) returns text
   language sql immutable parallel safe
@@ -173,7 +174,7 @@ as $$
 $$;
 revoke all on function outbox.requested_by(outbox.deliveries, integer) from public;
 comment on function outbox.requested_by(outbox.deliveries, integer) is
-  'Who asked for the attempt: a redrive sets failure_count to 0, so the attempts until the next failure are the redriver''s.';
+  'Who asked for the attempt: a redrive or replay sets failure_count to 0, so the attempts until the next failure are that person''s.';
 
 create or replace function outbox.load_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
   returns table (

@@ -1,5 +1,6 @@
 create or replace function outbox.create_subscription(
-  destination_id uuid, topics text[] default '{*}', filter jsonb default null, actor text default null) returns uuid
+  destination_id uuid, topics text[] default '{*}', filter jsonb default null, actor text default null,
+  start text default 'now') returns uuid
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -11,13 +12,14 @@ begin
   insert into outbox.subscriptions (id, destination_id, tenant_id, topics, filter)
   values (v_id, v_destination.id, v_destination.tenant_id, create_subscription.topics, create_subscription.filter);
   perform outbox.audit('create_subscription', actor, v_destination.tenant_id, v_destination.id,
-    jsonb_build_object('subscription_id', v_id, 'topics', create_subscription.topics, 'filter', create_subscription.filter is not null));
+    jsonb_build_object('subscription_id', v_id, 'topics', create_subscription.topics, 'filter', create_subscription.filter is not null,
+      'replay_id', outbox.deliver_history(v_id, create_subscription.start, create_subscription.actor)));
   return v_id;
 end
 $$;
-revoke all on function outbox.create_subscription(uuid, text[], jsonb, text) from public;
-comment on function outbox.create_subscription(uuid, text[], jsonb, text) is
-  'Adds a subscription to a destination and returns its id. Events from now on.';
+revoke all on function outbox.create_subscription(uuid, text[], jsonb, text, text) from public;
+comment on function outbox.create_subscription(uuid, text[], jsonb, text, text) is
+  'Adds a subscription to a destination and returns its id. start is now: events from now on; or beginning, or a time: events of the past are delivered too, oldest first, at up to 1,000 a second, and none is missed or doubled between them and the live ones (outbox.replay_progress).';
 
 create or replace function outbox.get_subscription(subscription_id uuid) returns outbox.subscriptions
   language plpgsql

@@ -55,7 +55,7 @@ begin
     and d.attempt_count = a.number
     and d.claimed_by = record_failed.worker_id
     returning a.given, d.destination_id, d.status, d.next_attempt_at, d.job_at, d.last_attempt_at,
-      outbox.requested_by(d, a.failures), a.expired
+      outbox.requested_by(d, a.failures), a.expired, d.replay_id
   )
   select array_agg(row(u.*)::outbox.recorded_attempt) into v_recorded from updated as u;
   return v_recorded;
@@ -77,7 +77,7 @@ as $$
     (event_id, subscription_id, number, late, outcome, code, started_at, duration_ms, trigger, worker_id, destination_id, error, response)
   select
     g.event_id, g.subscription_id, g.number, true, g.outcome, g.code, coalesce(a.started_at, d.last_attempt_at), g.duration_ms,
-    coalesce(a.trigger, outbox.attempt_trigger(g.number, null)), record_late_answers.worker_id, d.destination_id, g.error, g.response
+    coalesce(a.trigger, outbox.attempt_trigger(g.number, null, null)), record_late_answers.worker_id, d.destination_id, g.error, g.response
   from unnest(given) as g
   join outbox.deliveries as d on d.event_id = g.event_id and d.subscription_id = g.subscription_id
   left join outbox.attempts as a
@@ -138,12 +138,12 @@ begin
     and d.attempt_count = g.number
     and d.claimed_by = record_delivered.worker_id
     returning d.event_id, d.subscription_id, d.attempt_count as number, d.last_attempt_at, d.destination_id,
-      outbox.requested_by(d, 0) as requested_by, g.duration_ms, g.response_number
+      outbox.requested_by(d, 0) as requested_by, d.replay_id, g.duration_ms, g.response_number
   ), kept as (
     insert into outbox.attempts
       (event_id, subscription_id, number, outcome, started_at, duration_ms, trigger, requested_by, worker_id, destination_id, response)
     select u.event_id, u.subscription_id, u.number, 'delivered', u.last_attempt_at, u.duration_ms,
-      outbox.attempt_trigger(u.number, u.requested_by), u.requested_by, record_delivered.worker_id, u.destination_id,
+      outbox.attempt_trigger(u.number, u.requested_by, u.replay_id), u.requested_by, record_delivered.worker_id, u.destination_id,
       v_responses[u.response_number]
     from updated as u
   )
@@ -206,7 +206,7 @@ begin
   select
     (r.given).event_id, (r.given).subscription_id, (r.given).number,
     case when r.status = 'dead' then 'dead' else (r.given).outcome end, (r.given).code,
-    r.started_at, (r.given).duration_ms, outbox.attempt_trigger((r.given).number, r.requested_by), r.requested_by,
+    r.started_at, (r.given).duration_ms, outbox.attempt_trigger((r.given).number, r.requested_by, r.replay_id), r.requested_by,
     record_attempts.worker_id, r.destination_id,
     (r.given).error || case
       when r.expired is not null then format(' (the next attempt would come after %s)', r.expired)

@@ -66,6 +66,10 @@ const ownersOnly = [
   "select outbox.put_back('{}')",
   `select outbox.wake(${ids}, ${ids})`,
   "select outbox.audit('a', 'b')",
+  "select outbox.prune_audit_log(interval '1 year')",
+  "select outbox.insert_own_event('postrider.test', 'default', '{}')",
+  `select outbox.deliver_history(${id}, 'beginning', 'ada')`,
+  "update outbox.replays set rate = 10000",
   `select outbox.claim_deliveries(${id}, ${ids}, ${ids})`,
   `select outbox.fan_out_events(${ids})`,
   "select outbox.create_partition('events', current_date)",
@@ -83,6 +87,11 @@ const operators = [
   `select outbox.update_subscription(${id})`,
   `select outbox.delete_subscription(${id})`,
   `select * from outbox.redrive(${id})`,
+  `select * from outbox.replay(${id}, '-infinity')`,
+  "select outbox.pause_replay(1)",
+  "select outbox.resume_replay(1)",
+  "select outbox.cancel_replay(1)",
+  `select outbox.test_destination(${id})`,
   `select outbox.cancel(${id})`,
   "select outbox.confirm_instance()",
 ];
@@ -95,7 +104,9 @@ const inspectors = [
   ...["destination_types", "destination_health", "workers", "instance", "audit_log", "deferred_events"].map(
     (table) => `select * from outbox.${table}`,
   ),
-  ...["pending", "dead_letters", "destination_status", "lag"].map((view) => `select * from outbox.${view}`),
+  ...["pending", "dead_letters", "destination_status", "lag", "replay_progress"].map(
+    (view) => `select * from outbox.${view}`,
+  ),
   `select * from outbox.event_timeline(${id})`,
 ];
 const contents = [
@@ -108,6 +119,7 @@ const configs = [
   "select config from outbox.destinations",
   "select filter from outbox.subscriptions",
   "select filter_path from outbox.subscriptions",
+  "select filter from outbox.replays",
 ];
 const workers = [
   `select outbox.register_worker(${id}, 'p', 'h', 1, 'v')`,
@@ -122,6 +134,7 @@ const workers = [
   "select outbox.expire_deliveries()",
   "select outbox.fan_out_deferred()",
   "select outbox.reconcile()",
+  "select outbox.advance_replays()",
   "select outbox.maintain_partitions()",
   "select graphile_worker.add_job('mine')",
 ];
