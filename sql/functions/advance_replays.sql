@@ -54,7 +54,7 @@ begin
   from outbox.subscriptions as s
   join outbox.destinations as t on t.id = s.destination_id
   where s.id = replay.subscription_id;
-  if v_obstacle is null and to_regclass('outbox.holds') is not null then
+  if v_obstacle is null then
     select 'the destination holds back: ' || h.reason into v_obstacle from outbox.holds as h where h.destination_id = replay.destination_id;
   end if;
   if v_obstacle is null and (

@@ -27,7 +27,7 @@ table attempts partition by RANGE (event_id)
   response jsonb
   constraint attempts_pkey PRIMARY KEY (event_id, subscription_id, number, late)
   constraint code_unless_delivered CHECK (((outcome = 'delivered'::outbox.attempt_outcome) = (code IS NULL)))
-  constraint trigger_is_known CHECK ((trigger = ANY (ARRAY['event'::text, 'retry'::text, 'redrive'::text])))
+  constraint trigger_is_known CHECK ((trigger = ANY (ARRAY['event'::text, 'retry'::text, 'redrive'::text, 'replay'::text])))
 
 table audit_log
   id bigint not null generated always as identity
@@ -40,7 +40,8 @@ table audit_log
   detail jsonb not null default '{}'::jsonb
   constraint audit_log_pkey PRIMARY KEY (id)
   INDEX audit_log_by_destination ON outbox.audit_log USING btree (destination_id, at)
-  trigger _100_refuse_change BEFORE DELETE OR UPDATE OR TRUNCATE ON outbox.audit_log FOR EACH STATEMENT EXECUTE FUNCTION outbox.tg_refuse_change()
+  trigger _100_refuse_change BEFORE UPDATE OR TRUNCATE ON outbox.audit_log FOR EACH STATEMENT EXECUTE FUNCTION outbox.tg_refuse_change()
+  trigger _200_refuse_delete BEFORE DELETE ON outbox.audit_log FOR EACH ROW EXECUTE FUNCTION outbox.tg_audit_log__refuse_delete()
 
 table dedupe_keys
   tenant_id text not null
@@ -76,6 +77,10 @@ table deliveries partition by RANGE (event_id)
   seq bigint not null
   key text
   redriven_by text
+  expires_at timestamp with time zone
+  counted_from timestamp with time zone
+  replay_id bigint
+  redrive_count integer
   constraint attempts_have_a_start CHECK (((attempt_count = 0) = (last_attempt_at IS NULL)))
   constraint claimed_only_while_pending CHECK (((claimed_by IS NULL) OR (status = 'pending'::outbox.delivery_status)))
   constraint dead_when_dead CHECK (((status = 'dead'::outbox.delivery_status) = (dead_at IS NOT NULL)))
@@ -84,8 +89,11 @@ table deliveries partition by RANGE (event_id)
   constraint held_while_held CHECK ((((status = 'held'::outbox.delivery_status) = (held_at IS NOT NULL)) AND ((held_at IS NULL) = (held_reason IS NULL))))
   constraint next_attempt_only_while_pending CHECK (((next_attempt_at IS NULL) OR (status = 'pending'::outbox.delivery_status)))
   INDEX deliveries_by_next_attempt ON outbox.deliveries USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL)
+  INDEX deliveries_by_replay ON outbox.deliveries USING btree (replay_id, event_id) WHERE (replay_id IS NOT NULL)
   INDEX deliveries_dead ON outbox.deliveries USING btree (destination_id, dead_at) WHERE (dead_at IS NOT NULL)
   INDEX deliveries_held ON outbox.deliveries USING btree (destination_id, held_reason, event_id) WHERE (held_at IS NOT NULL)
+  INDEX deliveries_held_by_age ON outbox.deliveries USING btree (destination_id, COALESCE(counted_from, created_at)) WHERE (held_at IS NOT NULL)
+  INDEX deliveries_held_expiring ON outbox.deliveries USING btree (expires_at) WHERE ((held_at IS NOT NULL) AND (expires_at IS NOT NULL))
 
 table destination_health with (fillfactor=50)
   destination_id uuid not null
@@ -166,8 +174,10 @@ table events partition by RANGE (id)
   traceparent text
   headers jsonb
   payload json not null
+  expires_at timestamp with time zone
   constraint dedupe_key_is_1_to_512_bytes CHECK (((octet_length(dedupe_key) >= 1) AND (octet_length(dedupe_key) <= 512)))
   constraint events_pkey PRIMARY KEY (id)
+  constraint expires_at_is_near_the_present_and_after_deliver_after CHECK ((((expires_at >= '2000-01-01 00:00:00+00'::timestamp with time zone) AND (expires_at <= (created_at + '800 days'::interval))) AND COALESCE((deliver_after < expires_at), true)))
   constraint headers_are_at_most_8_kib CHECK ((octet_length((headers)::text) <= 8192))
   constraint headers_map_names_to_strings CHECK (((jsonb_typeof(headers) = 'object'::text) AND (NOT jsonb_path_exists(headers, 'strict $.*?(@.type() != "string")'::jsonpath)) AND (NOT jsonb_path_exists(headers, 'strict $.keyvalue()?(!(@."key" like_regex "^[-A-Za-z0-9!#$%&''*+.^_`|~]{1,128}$"))'::jsonpath)) AND (NOT jsonb_path_exists(headers, 'strict $.*?(!(@ like_regex "^[ -~]*$"))'::jsonpath))))
   constraint key_is_1_to_512_bytes CHECK (((octet_length(key) >= 1) AND (octet_length(key) <= 512)))
@@ -219,6 +229,47 @@ table limits with (fillfactor=50)
   constraint limits_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES outbox.destinations(id) ON DELETE CASCADE
   constraint limits_pkey PRIMARY KEY (destination_id)
   constraint slowed_since_a_time CHECK (((slowed_to IS NULL) = (slowed_at IS NULL)))
+
+table replays with (fillfactor=50)
+  id bigint not null generated always as identity
+  subscription_id uuid not null
+  destination_id uuid not null
+  tenant_id text not null
+  repeats boolean not null
+  status text not null default 'running'::text
+  waits_for text
+  actor text not null
+  db_user text not null default SESSION_USER
+  since timestamp with time zone not null
+  until timestamp with time zone not null
+  topics text[]
+  filter jsonb
+  filter_path jsonpath
+  max_deliveries bigint
+  rate numeric not null
+  allowance numeric not null default 0
+  advanced_at timestamp with time zone not null default clock_timestamp()
+  due_at timestamp with time zone not null default clock_timestamp()
+  after_event_id uuid not null
+  until_event_id uuid not null
+  settled_event_id uuid
+  created_xid xid8
+  barrier_xid xid8
+  looked_at bigint not null default 0
+  repeated bigint not null default 0
+  made bigint not null default 0
+  left_alone bigint not null default 0
+  created_at timestamp with time zone not null default now()
+  finished_at timestamp with time zone
+  constraint a_barrier_is_for_a_start_position CHECK (((created_xid IS NULL) OR (settled_event_id IS NOT NULL)))
+  constraint finished_when_ended CHECK (((status = ANY (ARRAY['done'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)))
+  constraint max_deliveries_is_positive CHECK ((max_deliveries > 0))
+  constraint rate_is_one_in_100_seconds_to_10000_a_second CHECK (((rate >= 0.01) AND (rate <= (10000)::numeric)))
+  constraint replays_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES outbox.destinations(id) ON DELETE CASCADE
+  constraint replays_pkey PRIMARY KEY (id)
+  constraint status_is_known CHECK ((status = ANY (ARRAY['running'::text, 'paused'::text, 'done'::text, 'cancelled'::text])))
+  INDEX replays_by_destination ON outbox.replays USING btree (destination_id)
+  INDEX replays_running ON outbox.replays USING btree (due_at) WHERE (status = 'running'::text)
 
 table slots
   event_id uuid not null
@@ -276,6 +327,8 @@ type recorded_attempt
   job_at timestamp with time zone
   started_at timestamp with time zone
   requested_by text
+  expired text
+  replay_id bigint
 
 view dead_letters with (security_invoker=true)
   event_id uuid
@@ -335,22 +388,59 @@ view pending with (security_invoker=true)
   seq bigint
   key text
 
+view replay_progress with (security_invoker=true)
+  id bigint
+  kind text
+  status text
+  waits_for text
+  destination text
+  since timestamp with time zone
+  until timestamp with time zone
+  position timestamp with time zone
+  looked_at bigint
+  repeated bigint
+  made bigint
+  left_alone bigint
+  delivered bigint
+  dead bigint
+  waiting bigint
+  rate numeric
+  max_deliveries bigint
+  actor text
+  created_at timestamp with time zone
+  finished_at timestamp with time zone
+  tenant_id text
+  destination_id uuid
+  subscription_id uuid
+
 function admit_deliveries(INOUT event_ids uuid[], INOUT subscription_ids uuid[])
   returns record language plpgsql volatile set search_path=pg_catalog, pg_temp
 function admit_for(destination_id uuid, event_ids uuid[], subscription_ids uuid[])
   returns outbox.deliveries[] language plpgsql volatile set search_path=pg_catalog, pg_temp
+function advance_replay(replay outbox.replays)
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function advance_replays()
+  returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function allowance(destination_id uuid)
   returns integer language sql volatile set search_path=pg_catalog, pg_temp
-function attempt_trigger(number integer, requested_by text)
+function attempt_trigger(number integer, requested_by text, replay_id bigint)
   returns text language sql immutable parallel safe
 function audit(action text, actor text, tenant_id text DEFAULT NULL::text, destination_id uuid DEFAULT NULL::uuid, detail jsonb DEFAULT '{}'::jsonb)
   returns void language sql volatile set search_path=pg_catalog, pg_temp
+function audit_log_kept()
+  returns interval language sql immutable parallel safe
 function cancel(event_id uuid, subscription_id uuid DEFAULT NULL::uuid, actor text DEFAULT NULL::text)
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function cancel_own(event_id uuid DEFAULT NULL::uuid, topic text DEFAULT NULL::text, key text DEFAULT NULL::text)
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function cancel_replay(replay_id bigint, actor text DEFAULT NULL::text)
+  returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
 function cancel_waiting(destination_id uuid, subscription_id uuid, reason text)
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
 function change_pool(worker_id uuid, pool_id text)
   returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function change_replay(replay_id bigint, action text, actor text, statuses text[], new_status text, new_rate numeric DEFAULT NULL::numeric)
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function check_combination(operator text, operand jsonb, place text)
   returns void language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function check_filter_size(filter jsonb)
@@ -369,6 +459,8 @@ function check_policy(policy jsonb)
   returns void language plpgsql immutable set search_path=pg_catalog, pg_temp
 function check_regex(pattern text, place text)
   returns void language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
+function check_replay_rate(rate numeric)
+  returns void language plpgsql immutable set search_path=pg_catalog, pg_temp
 function check_topics(topics text[])
   returns text[] language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function circuit_of(hold outbox.holds)
@@ -391,11 +483,11 @@ function complete_secrets(type text, secrets jsonb)
   returns jsonb language plpgsql volatile set search_path=pg_catalog, pg_temp
 function confirm_instance()
   returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
-function create_destination(type text, config jsonb, secrets jsonb DEFAULT '{}'::jsonb, topics text[] DEFAULT '{*}'::text[], filter jsonb DEFAULT NULL::jsonb, tenant_id text DEFAULT 'default'::text, name text DEFAULT NULL::text, policy jsonb DEFAULT '{}'::jsonb, actor text DEFAULT NULL::text)
+function create_destination(type text, config jsonb, secrets jsonb DEFAULT '{}'::jsonb, topics text[] DEFAULT '{*}'::text[], filter jsonb DEFAULT NULL::jsonb, tenant_id text DEFAULT 'default'::text, name text DEFAULT NULL::text, policy jsonb DEFAULT '{}'::jsonb, actor text DEFAULT NULL::text, start text DEFAULT 'now'::text)
   returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function create_partition(parent text, day date)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
-function create_subscription(destination_id uuid, topics text[] DEFAULT '{*}'::text[], filter jsonb DEFAULT NULL::jsonb, actor text DEFAULT NULL::text)
+function create_subscription(destination_id uuid, topics text[] DEFAULT '{*}'::text[], filter jsonb DEFAULT NULL::jsonb, actor text DEFAULT NULL::text, start text DEFAULT 'now'::text)
   returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function default_policy()
   returns jsonb language sql immutable parallel safe
@@ -403,6 +495,8 @@ function delete_destination(destination_id uuid, actor text DEFAULT NULL::text)
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function delete_subscription(subscription_id uuid, actor text DEFAULT NULL::text)
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function deliver_history(subscription_id uuid, start text, actor text)
+  returns bigint language plpgsql volatile set search_path=pg_catalog, pg_temp
 function deliver_job(deliveries json, run_at timestamp with time zone, priority integer)
   returns graphile_worker.job_spec language sql immutable
 function destinations_to_check(max integer DEFAULT 100)
@@ -415,8 +509,16 @@ function effective_policy(policy jsonb)
   returns jsonb language sql immutable parallel safe
 function enable_destination(destination_id uuid, actor text DEFAULT NULL::text)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function end_of_range(replay outbox.replays)
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function event_timeline(event_id uuid)
   returns TABLE(at timestamp with time zone, what text, attempt integer, detail text, destination text, subscription_id uuid) language sql stable
+function expire(event_ids uuid[], subscription_ids uuid[])
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
+function expire_deliveries(max integer DEFAULT 1000)
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set enable_seqscan=off set jit=off
+function expiry_of(delivery outbox.deliveries, policy jsonb)
+  returns timestamp with time zone language sql stable parallel safe
 function explain_condition(payload jsonb, condition jsonb, path text, field text)
   returns text language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function explain_filter(payload jsonb, filter jsonb)
@@ -429,12 +531,16 @@ function fail_probes(recorded outbox.recorded_attempt[])
   returns void language sql volatile set search_path=pg_catalog, pg_temp
 function fan_out_deferred(max_events integer DEFAULT 10000)
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function fan_out_deferred_among(event_ids uuid[])
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function fan_out_events(event_ids uuid[], lost_only boolean DEFAULT false)
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
 function filter_matches(payload jsonb, path jsonpath)
   returns boolean language sql immutable parallel safe
 function filters_by_root(bare_path text)
   returns boolean language plpgsql immutable strict parallel safe set search_path=pg_catalog, pg_temp
+function finish_replay(replay_id bigint, status text)
+  returns void language sql volatile set search_path=pg_catalog, pg_temp
 function forget_failures(destination_id uuid)
   returns void language sql volatile set search_path=pg_catalog, pg_temp
 function free_slots(event_ids uuid[], subscription_ids uuid[])
@@ -457,14 +563,24 @@ function grant_worker(role_name name)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function greatest_of(ids uuid[])
   returns uuid language sql immutable parallel safe
+function has_snapshot_before(xid xid8)
+  returns boolean language sql volatile set search_path=pg_catalog, pg_temp
 function heartbeat(worker_id uuid)
   returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function hold_strays()
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set enable_seqscan=off set enable_bitmapscan=off
+function insert_own_event(topic text, tenant_id text, payload jsonb, key text DEFAULT NULL::text)
+  returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function insert_replay(replay outbox.replays)
+  returns bigint language sql volatile set search_path=pg_catalog, pg_temp
 function is_any_limited(subscription_ids uuid[])
   returns boolean language sql stable
 function is_live(worker_id uuid)
   returns boolean language sql stable
+function is_of_this_transaction(inserted_by xid)
+  returns boolean language plpgsql volatile set search_path=pg_catalog, pg_temp
+function is_redriven_out(redrive_count integer, destination_id uuid)
+  returns boolean language sql stable strict set search_path=pg_catalog, pg_temp
 function is_same_instance(instance outbox.instance)
   returns boolean language sql stable security definer set search_path=pg_catalog, pg_temp
 function jobs_are_behind()
@@ -501,12 +617,18 @@ function maintain_partitions(days_ahead integer DEFAULT 7)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set lock_timeout=2s
 function mark_checked(destination_id uuid, version integer, problem text)
   returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
+function max_age(policy jsonb)
+  returns interval language sql immutable parallel safe
 function new_deliveries(tenant_id text, topics text[], payload jsonb, deliver_after timestamp with time zone)
   returns TABLE(subscription_id uuid, destination_id uuid, status outbox.delivery_status, held_at timestamp with time zone, held_reason text, next_attempt_at timestamp with time zone) language sql stable
+function new_replay(subscription outbox.subscriptions, since timestamp with time zone, until timestamp with time zone, rate numeric, actor text)
+  returns outbox.replays language plpgsql volatile set search_path=pg_catalog, pg_temp
 function oldest_held(destination_id uuid, max integer)
   returns SETOF outbox.deliveries language sql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set enable_bitmapscan=off
 function open_circuit(destination_id uuid, policy jsonb, failures integer, error text)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function pause_replay(replay_id bigint, actor text DEFAULT NULL::text)
+  returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
 function pending_deliveries()
   returns SETOF outbox.deliveries language sql stable
 function pg_notify(channel text, payload text)
@@ -517,6 +639,8 @@ function probe_delay(policy jsonb, probes integer)
   returns interval language sql immutable parallel safe
 function prune(retention interval DEFAULT '30 days'::interval)
   returns TABLE(partition text, dropped boolean, reason text) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set lock_timeout=200ms
+function prune_audit_log(retention interval, actor text DEFAULT NULL::text)
+  returns bigint language plpgsql volatile set search_path=pg_catalog, pg_temp
 function put_back(deliveries outbox.deliveries[], redriven_by text DEFAULT NULL::text, priority integer DEFAULT 0)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function reconcile(max integer DEFAULT 10000)
@@ -547,9 +671,17 @@ function release_limited(hold outbox.holds)
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
 function replace_secret(destination_id uuid, name text, value text, overlap interval)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function replay(subscription_id uuid, since timestamp with time zone, until timestamp with time zone DEFAULT now(), topics text[] DEFAULT NULL::text[], filter jsonb DEFAULT NULL::jsonb, dry_run boolean DEFAULT false, max bigint DEFAULT NULL::bigint, rate numeric DEFAULT 100, actor text DEFAULT NULL::text)
+  returns TABLE(replay_id bigint, matched bigint, repeats bigint, makes bigint, leaves_alone bigint, oldest timestamp with time zone, newest timestamp with time zone, takes interval) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function replay_candidates(replay outbox.replays, max integer)
+  returns TABLE(event_id uuid, seq bigint, key text, tenant_id text, deliver_after timestamp with time zone, fate text) language sql stable set search_path=pg_catalog, pg_temp set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
+function replay_obstacle(replay outbox.replays)
+  returns text language plpgsql stable set search_path=pg_catalog, pg_temp
 function requested_by(delivery outbox.deliveries, failures_since integer)
   returns text language sql immutable parallel safe
 function require_same_instance()
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function resume_replay(replay_id bigint, rate numeric DEFAULT NULL::numeric, actor text DEFAULT NULL::text)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function retry_delay(policy jsonb, failures integer, retry_after interval, luck double precision)
   returns interval language sql immutable parallel safe
@@ -571,10 +703,18 @@ function speed_up()
   returns void language sql volatile set search_path=pg_catalog, pg_temp
 function start_ramp(destination_id uuid)
   returns void language sql volatile set search_path=pg_catalog, pg_temp
+function start_time(start text)
+  returns timestamp with time zone language plpgsql stable set search_path=pg_catalog, pg_temp
 function suggest_topic(wrong text)
   returns text language sql immutable strict parallel safe set search_path=pg_catalog, pg_temp
 function sweep_workers()
   returns SETOF uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function tenant_of(deliveries outbox.deliveries[])
+  returns text language sql immutable set search_path=pg_catalog, pg_temp
+function test_destination(destination_id uuid, actor text DEFAULT NULL::text)
+  returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function tg_audit_log__refuse_delete()
+  returns trigger language plpgsql volatile set search_path=pg_catalog, pg_temp
 function tg_destination_secrets__check()
   returns trigger language plpgsql volatile set search_path=pg_catalog, pg_temp
 function tg_destinations__check()
@@ -611,7 +751,8 @@ function worker_lease()
   returns interval language sql immutable parallel safe
 
 producer may
-  insert on outbox.events (dedupe_key, deliver_after, headers, key, occurred_at, payload, tenant_id, topic, traceparent)
+  execute on outbox.cancel_own(uuid,text,text)
+  insert on outbox.events (dedupe_key, deliver_after, expires_at, headers, key, occurred_at, payload, tenant_id, topic, traceparent)
   execute on outbox.uuid_v7()
   usage on schema outbox
 
@@ -627,14 +768,17 @@ inspector may
   select on outbox.destination_types
   select on outbox.destinations (checked_version, created_at, deleted_at, disabled_at, disabled_reason, id, name, policy, problem, tenant_id, type, updated_at, version)
   execute on outbox.event_timeline(uuid)
-  select on outbox.events (created_at, dedupe_key, deliver_after, id, key, occurred_at, seq, tenant_id, topic, traceparent)
+  select on outbox.events (created_at, dedupe_key, deliver_after, expires_at, id, key, occurred_at, seq, tenant_id, topic, traceparent)
   select on outbox.holds
   select on outbox.instance
   select on outbox.lag
   select on outbox.limits
   select on outbox.pending
   execute on outbox.pending_deliveries()
+  select on outbox.replay_progress
+  select on outbox.replays (actor, after_event_id, created_at, db_user, destination_id, finished_at, id, left_alone, looked_at, made, max_deliveries, rate, repeated, repeats, since, status, subscription_id, tenant_id, topics, until, until_event_id, waits_for)
   select on outbox.subscriptions (created_at, destination_id, enabled, id, tenant_id, topics, updated_at)
+  execute on outbox.time_of(uuid)
   execute on outbox.worker_lease()
   select on outbox.workers
   usage on schema outbox
@@ -643,10 +787,11 @@ operator may
   select on outbox.attempts (code, destination_id, duration_ms, error, event_id, late, number, outcome, requested_by, started_at, subscription_id, trigger, worker_id)
   select on outbox.audit_log
   execute on outbox.cancel(uuid,uuid,text)
+  execute on outbox.cancel_replay(bigint,text)
   execute on outbox.circuit_of(outbox.holds)
   execute on outbox.confirm_instance()
-  execute on outbox.create_destination(text,jsonb,jsonb,text[],jsonb,text,text,jsonb,text)
-  execute on outbox.create_subscription(uuid,text[],jsonb,text)
+  execute on outbox.create_destination(text,jsonb,jsonb,text[],jsonb,text,text,jsonb,text,text)
+  execute on outbox.create_subscription(uuid,text[],jsonb,text,text)
   select on outbox.dead_letters
   select on outbox.deferred_events
   execute on outbox.delete_destination(uuid,text)
@@ -660,18 +805,26 @@ operator may
   execute on outbox.disable_destination(uuid,text,text)
   execute on outbox.enable_destination(uuid,text)
   execute on outbox.event_timeline(uuid)
-  select on outbox.events (created_at, dedupe_key, deliver_after, id, key, occurred_at, seq, tenant_id, topic, traceparent)
+  select on outbox.events (created_at, dedupe_key, deliver_after, expires_at, id, key, occurred_at, seq, tenant_id, topic, traceparent)
   select on outbox.holds
   select on outbox.instance
   select on outbox.lag
   select on outbox.limits
+  execute on outbox.pause_replay(bigint,text)
   select on outbox.pending
   execute on outbox.pending_deliveries()
   execute on outbox.prune(interval)
   execute on outbox.redrive(uuid,uuid,uuid,timestamp with time zone,timestamp with time zone,text,outbox.delivery_status[],integer,boolean,text)
+  execute on outbox.replay(uuid,timestamp with time zone,timestamp with time zone,text[],jsonb,boolean,bigint,numeric,text)
+  select on outbox.replay_progress
+  select on outbox.replays (actor, after_event_id, created_at, db_user, destination_id, finished_at, id, left_alone, looked_at, made, max_deliveries, rate, repeated, repeats, since, status, subscription_id, tenant_id, topics, until, until_event_id, waits_for)
+  select on outbox.replays
+  execute on outbox.resume_replay(bigint,numeric,text)
   execute on outbox.rotate_secret(uuid,interval,text,text,text)
   select on outbox.subscriptions (created_at, destination_id, enabled, id, tenant_id, topics, updated_at)
   select on outbox.subscriptions
+  execute on outbox.test_destination(uuid,text)
+  execute on outbox.time_of(uuid)
   execute on outbox.update_destination(uuid,jsonb,jsonb,text,jsonb,text)
   execute on outbox.update_subscription(uuid,text[],jsonb,boolean,text)
   execute on outbox.worker_lease()
@@ -679,10 +832,12 @@ operator may
   usage on schema outbox
 
 worker may
+  execute on outbox.advance_replays()
   select on outbox.applied_files
   execute on outbox.change_pool(uuid,text)
   execute on outbox.destinations_to_check(integer)
   execute on outbox.disable_failing()
+  execute on outbox.expire_deliveries(integer)
   execute on outbox.fan_out_deferred(integer)
   execute on outbox.heartbeat(uuid)
   execute on outbox.hold_strays()
