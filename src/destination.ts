@@ -53,6 +53,7 @@ export const failureCodes = [
   "config_invalid",
   "secret_unavailable",
   "worker_lost",
+  "poison",
   "shutdown",
   "internal",
 ] as const;

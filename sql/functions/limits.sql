@@ -94,6 +94,7 @@ begin
   where d.destination_id = admit_for.destination_id
   and d.status = 'pending'
   and d.claimed_by is null
+  and d.error_code is distinct from 'poison'
   and (d.next_attempt_at is null or d.next_attempt_at <= now());
   if v_waiting is null then
     return '{}';

@@ -75,6 +75,7 @@ begin
     and (not o.is_circuit_open or d.event_id = o.probe_event_id and d.subscription_id = o.probe_subscription_id)
     and d.status = 'pending'
     and d.claimed_by is null
+    and d.error_code is distinct from 'poison'
     and (d.next_attempt_at is null or d.next_attempt_at <= now())
     and (d.expires_at is null or d.expires_at > now())
     and coalesce(d.counted_from, d.created_at) > o.counted_from_min
@@ -91,7 +92,7 @@ end
 $$;
 revoke all on function outbox.claim_deliveries(uuid, uuid[], uuid[]) from public;
 comment on function outbox.claim_deliveries(uuid, uuid[], uuid[]) is
-  'Claims those of the deliveries that are due, unclaimed, not expired and not disabled (of an open circuit only the probe), and reads their events. Each table is read by one index scan for all ids, and joined by hash: a look-up a row, each with its own choice of partition, takes twice the time. The bounds spare the partitions of history and, where a batch is for one subscription, the events'' other deliveries.';
+  'Claims those of the deliveries that are due, unclaimed, not expired, not disabled (of an open circuit only the probe) and no suspects (outbox.claim_suspect), and reads their events. Each table is read by one index scan for all ids, and joined by hash: a look-up a row, each with its own choice of partition, takes twice the time. The bounds spare the partitions of history and, where a batch is for one subscription, the events'' other deliveries.';
 
 create or replace function outbox.settle_unclaimed(worker_id uuid, event_ids uuid[], subscription_ids uuid[]) returns integer
   language plpgsql
@@ -147,17 +148,20 @@ begin
     from lost as l
   )
   update outbox.deliveries as d
-  set claimed_by = null, error_code = 'worker_lost'
+  set claimed_by = null, error_code = case d.error_code when 'poison' then 'poison' else 'worker_lost' end
   from lost as l
   where d.event_id = l.event_id
   and d.subscription_id = l.subscription_id;
   get diagnostics v_freed = row_count;
+  if v_freed > 0 then
+    perform outbox.quarantine(event_ids, subscription_ids);
+  end if;
   return v_freed;
 end
 $$;
 revoke all on function outbox.settle_unclaimed(uuid, uuid[], uuid[]) from public;
 comment on function outbox.settle_unclaimed(uuid, uuid[], uuid[]) is
-  'What becomes of deliveries that could not be claimed: held where the destination is disabled or its circuit is open, cancelled where it is gone, dead where their time is over, and freed where the claiming worker is lost (its attempt is closed as unknown). Returns how many were freed.';
+  'What becomes of deliveries that could not be claimed: held where the destination is disabled or its circuit is open, cancelled where it is gone, dead where their time is over, and freed where the claiming worker is lost (its attempt is closed as unknown; outbox.quarantine has a look at them). Returns how many were freed.';
 
 create or replace function outbox.attempt_trigger(number integer, requested_by text, replay_id bigint) returns text
   language sql immutable parallel safe
@@ -207,12 +211,15 @@ begin
     return query select * from outbox.claim_deliveries(worker_id, event_ids, subscription_ids);
     get diagnostics v_claimed = row_count;
   end;
-  if v_claimed < cardinality(event_ids) and outbox.settle_unclaimed(worker_id, event_ids, subscription_ids) > 0 then
-    if v_limited then
-      perform outbox.free_slots(event_ids, subscription_ids);
-      select a.event_ids, a.subscription_ids into event_ids, subscription_ids from outbox.admit_deliveries(event_ids, subscription_ids) as a;
+  if v_claimed < cardinality(event_ids) then
+    if outbox.settle_unclaimed(worker_id, event_ids, subscription_ids) > 0 then
+      if v_limited then
+        perform outbox.free_slots(event_ids, subscription_ids);
+        select a.event_ids, a.subscription_ids into event_ids, subscription_ids from outbox.admit_deliveries(event_ids, subscription_ids) as a;
+      end if;
+      return query select * from outbox.claim_deliveries(worker_id, event_ids, subscription_ids);
     end if;
-    return query select * from outbox.claim_deliveries(worker_id, event_ids, subscription_ids);
+    return query select * from outbox.claim_suspect(worker_id, event_ids, subscription_ids);
   end if;
 end
 $$;

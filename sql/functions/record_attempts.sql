@@ -83,7 +83,7 @@ as $$
   left join outbox.attempts as a
     on a.event_id = g.event_id and a.subscription_id = g.subscription_id and a.number = g.number and not a.late
   where (
-    a.outcome = 'unknown' and a.worker_id = record_late_answers.worker_id
+    (a.outcome = 'unknown' or a.code = 'poison') and a.worker_id = record_late_answers.worker_id
     or a.number is null and d.status = 'cancelled' and d.attempt_count = g.number
   )
   and not exists (

@@ -71,6 +71,8 @@ const ownersOnly = [
   `select outbox.deliver_history(${id}, 'beginning', 'ada')`,
   "update outbox.replays set rate = 10000",
   `select outbox.claim_deliveries(${id}, ${ids}, ${ids})`,
+  `select * from outbox.claim_suspect(${id}, ${ids}, ${ids})`,
+  `select outbox.quarantine(${ids}, ${ids})`,
   `select outbox.fan_out_events(${ids})`,
   "select outbox.create_partition('events', current_date)",
 ] as const;

@@ -304,6 +304,8 @@ table workers with (fillfactor=50)
   version text not null
   started_at timestamp with time zone not null default now()
   heartbeat_at timestamp with time zone not null default now()
+  suspect_event_id uuid
+  suspect_subscription_id uuid
   constraint workers_pkey PRIMARY KEY (id)
 
 type given_attempt
@@ -469,6 +471,8 @@ function circuit_opens(health outbox.destination_health, policy jsonb, ramping b
   returns boolean language sql stable
 function claim_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
   returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone) language plpgsql volatile set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set lock_timeout=500ms set jit=off set enable_seqscan=off set enable_bitmapscan=off set enable_hashjoin=on set enable_nestloop=off set enable_mergejoin=off
+function claim_suspect(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
+  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone) language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
 function close_circuits(destination_ids uuid[])
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function compile_comparison(operator text, operand jsonb, path text, negated boolean)
@@ -643,6 +647,8 @@ function prune_audit_log(retention interval, actor text DEFAULT NULL::text)
   returns bigint language plpgsql volatile set search_path=pg_catalog, pg_temp
 function put_back(deliveries outbox.deliveries[], redriven_by text DEFAULT NULL::text, priority integer DEFAULT 0)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function quarantine(event_ids uuid[], subscription_ids uuid[])
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
 function reconcile(max integer DEFAULT 10000)
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function record_attempts(worker_id uuid, attempts json)
@@ -747,6 +753,8 @@ function wake(event_ids uuid[], subscription_ids uuid[], run_at timestamp with t
   returns void language plpgsql volatile set search_path=outbox, pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set jit=off
 function wake_forgotten(first uuid, last uuid, max integer)
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set jit=off
+function worker_deaths(event_id uuid, subscription_id uuid)
+  returns integer language sql stable set search_path=pg_catalog, pg_temp
 function worker_lease()
   returns interval language sql immutable parallel safe
 

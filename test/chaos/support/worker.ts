@@ -28,16 +28,20 @@ export interface WorkerProcess extends AsyncDisposable {
   readonly peakMiB: () => number | undefined;
 }
 
-const script = join(import.meta.dirname, "worker-process.ts");
+const scripts = { plain: "worker-process.ts", fragile: "fragile-process.ts" } as const;
 /** Where workers write down what they log, for people who look into a failure. */
 const logFolder = process.env.POSTRIDER_TEST_LOGS;
 /** The end of what a worker wrote to stderr, for the message of a test that fails. */
 const stderrCharactersMax = 4_000;
 
-/** Starts a worker process; it may not have joined yet. */
-export const spawnWorker = (databaseUrl: string, settings: Readonly<Record<string, string>> = {}): WorkerProcess => {
+/** Starts a worker process; it may not have joined yet. A fragile one has the destination type of `fragile.ts`. */
+export const spawnWorker = (
+  databaseUrl: string,
+  settings: Readonly<Record<string, string>> = {},
+  kind: keyof typeof scripts = "plain",
+): WorkerProcess => {
   let since = performance.now();
-  const child = spawn(process.execPath, [script], {
+  const child = spawn(process.execPath, [join(import.meta.dirname, scripts[kind])], {
     stdio: ["ignore", "pipe", "pipe"],
     env: {
       PATH: process.env.PATH,

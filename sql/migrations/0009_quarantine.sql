@@ -1,0 +1,8 @@
+-- Which suspect a worker is trying: one at a time, so that what brings workers down is found.
+
+alter table outbox.workers
+  add column suspect_event_id uuid,
+  add column suspect_subscription_id uuid;
+comment on column outbox.workers.suspect_event_id is
+  'The event of the delivery that it tried last although workers were lost over it. It takes no other such delivery while it holds this one.';
+comment on column outbox.workers.suspect_subscription_id is 'The subscription of that delivery.';
