@@ -81,6 +81,9 @@ export const isTransient = (error: unknown): boolean =>
   transient.test(codeOf(error) ?? "") ||
   /connection|timeout exceeded|terminated|Query read timeout/i.test(messageOf(error));
 
+/** Whether a query names a function, table or column that is not there: another version of Postrider has migrated the database. */
+export const isOfOtherVersion = (error: unknown): boolean => /^(42883|42P01|42703)$/.test(codeOf(error) ?? "");
+
 /**
  * Checks that the server answers and is new enough.
  * @throws PostriderError POSTRIDER_DATABASE_UNREACHABLE or POSTRIDER_SERVER_UNSUPPORTED

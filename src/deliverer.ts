@@ -7,7 +7,7 @@ import { Call } from "./call.ts";
 import type { Connections } from "./connections.ts";
 import type { Database } from "./database.ts";
 import type { Outcome } from "./destination.ts";
-import { messageOf } from "./errors.ts";
+import { codeOf, messageOf } from "./errors.ts";
 import type { Log } from "./log.ts";
 import { createLoop } from "./loop.ts";
 import type { Dialler } from "./outbound.ts";
@@ -77,7 +77,8 @@ const claimShare = 1 / 2;
 /** An answer waits at most so long for others to be recorded with. */
 const gatherMs = 20;
 
-const failureOf = (error: unknown): Error => new Error(cleanReason(messageOf(error)));
+const failureOf = (error: unknown): Error =>
+  Object.assign(new Error(cleanReason(messageOf(error))), { code: codeOf(error) });
 
 /** Creates the deliverer of one worker process. */
 export const createDeliverer = (options: DelivererOptions): Deliverer => {

@@ -3,7 +3,6 @@
  * worker's place in the fleet. graphile-worker gives it jobs; see `preset.ts`.
  */
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { startClock } from "./clock.ts";
 import type { Config } from "./config.ts";
@@ -17,6 +16,7 @@ import type { Log } from "./log.ts";
 import { createDialler } from "./outbound.ts";
 import { beat, changePool, leaveWorker, registerWorker } from "./queries/workers.ts";
 import { createRegistry } from "./registry.ts";
+import { version } from "./version.ts";
 
 /** A worker process's engine. */
 export interface Engine extends AsyncDisposable {
@@ -42,9 +42,6 @@ export interface EngineOptions {
 /** How long what is in flight may take to end after a stop. */
 const stopGraceMs = 7_000;
 const connectionsMax = 8;
-
-/** The version of this package. */
-export const version: string = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version;
 
 /** Creates the engine of this process. Nothing runs before `join`. */
 export const createEngine = async ({ connectionString, config, log, destinations }: EngineOptions): Promise<Engine> => {

@@ -10,15 +10,18 @@ import { connect } from "./database.ts";
 import type { DestinationType } from "./destination.ts";
 import { codeOf, messageOf, PostriderError } from "./errors.ts";
 import {
+  type Applied,
   type AppliedFile,
   inTransaction,
   listApplied,
   lockMigrations,
   rememberApplied,
+  rememberVersion,
   saveDestinationType,
   settleInstallation,
 } from "./queries/migrations.ts";
 import { builtInTypes, describeType } from "./registry.ts";
+import { isNewer, version } from "./version.ts";
 
 const sqlFolder = new URL("../sql/", import.meta.url);
 const folders = ["migrations", "functions", "views"] as const;
@@ -76,9 +79,13 @@ const readType = (type: DestinationType): Part => {
 
 const isMigration = ({ path }: AppliedFile) => path.startsWith("migrations/");
 
-/** The files to apply. Refuses a changed migration, and a database that knows more than this version. */
-const findPending = (files: readonly Part[], applied: readonly AppliedFile[]): readonly Part[] => {
+/**
+ * The files to apply. Refuses a changed migration, and a database that knows more than this version. What a newer version
+ * has applied stays as it is: without a migration that this one does not know, it serves this one as well.
+ */
+const findPending = (files: readonly Part[], applied: readonly Applied[]): readonly Part[] => {
   const known = new Map(applied.map(({ path, checksum }) => [path, checksum]));
+  const kept = new Set(applied.flatMap((file) => (isNewer(file.version ?? "", version) ? [file.path] : [])));
   const newer = applied.filter(isMigration).find(({ path }) => !files.some((file) => file.path === path));
   if (newer !== undefined) {
     throw new PostriderError(
@@ -93,7 +100,7 @@ const findPending = (files: readonly Part[], applied: readonly AppliedFile[]): r
       `sql/${changed.path} is not what this database was migrated with: restore the file and put the change into a new migration`,
     );
   }
-  return files.filter(({ path, checksum }) => known.get(path) !== checksum);
+  return files.filter(({ path, checksum }) => known.get(path) !== checksum && !kept.has(path));
 };
 
 const apply = (client: ClientBase, pending: readonly Part[]): Promise<void> =>
@@ -108,6 +115,8 @@ const apply = (client: ClientBase, pending: readonly Part[]): Promise<void> =>
       }
       await rememberApplied(client, part);
     }
+    const paths = pending.map(({ path }) => path);
+    await rememberVersion(client, paths, version);
     await settleInstallation(client);
   });
 

@@ -8,13 +8,14 @@ import type { TaskList, WorkerPool } from "graphile-worker";
 import type { ClientBase } from "pg";
 import { type Config, readConfig } from "./config.ts";
 import type { DestinationType } from "./destination.ts";
-import { createEngine, type Engine, version } from "./engine.ts";
+import { createEngine, type Engine } from "./engine.ts";
 import { codeOf, messageOf, PostriderError } from "./errors.ts";
 import { createFetchWatch, createGraphileLogger, keepOpen } from "./graphile.ts";
 import { createLog, type Log } from "./log.ts";
 import { migrate } from "./migrate.ts";
 import { requireSameInstance } from "./queries/migrations.ts";
 import { createDeliverTask, taskIdentifier } from "./tasks/deliver.ts";
+import { version } from "./version.ts";
 
 /** What the preset can be told. */
 export interface PostriderOptions {
@@ -24,7 +25,7 @@ export interface PostriderOptions {
   readonly log?: Log;
   /** Destination types beside the built-in ones. */
   readonly destinations?: readonly DestinationType[];
-  /** Bring the database up to date when the worker starts. Default true; false leaves it to `postrider migrate`. */
+  /** Bring the database up to date when the worker starts. Default true; false leaves it to `postrider migrate`, and refuses to start before. */
   readonly migrate?: boolean;
 }
 
@@ -76,7 +77,7 @@ const createEngineHolder = (options: PostriderOptions, config: Config, log: Log,
       deliveries.then(resolve, reject);
       letGo.add(resolve);
       await promise.finally(() => letGo.delete(resolve));
-    }),
+    }, log),
     stop: async (): Promise<void> => {
       stopping = true;
       await engine?.then(
@@ -91,6 +92,17 @@ const createEngineHolder = (options: PostriderOptions, config: Config, log: Log,
       await (await closing)?.[Symbol.asyncDispose]();
     },
   };
+};
+
+/** Migrates the database, or refuses one that lacks something which this worker is not to apply. */
+const bringUpToDate = async (connectionString: string, options: PostriderOptions): Promise<void> => {
+  const dryRun = options.migrate === false;
+  const { pending } = await migrate({ connectionString, destinations: options.destinations ?? [], dryRun });
+  if (!dryRun || pending.length === 0) return;
+  throw new PostriderError(
+    "POSTRIDER_DATABASE_BEHIND",
+    `the database lacks ${pending.length === 1 ? "1 change" : `${pending.length} changes`}, the first is ${pending[0]}: run postrider migrate`,
+  );
 };
 
 const requireConfirmed = async (client: ClientBase): Promise<void> => {
@@ -133,9 +145,7 @@ const createPlugin = ({ options, config, holder, onFetchError }: Parts): Graphil
         },
         migrate: async (next, { ctx, client }) => {
           await next();
-          if (options.migrate !== false) {
-            await migrate({ connectionString: connectionStringOf(ctx), destinations: options.destinations ?? [] });
-          }
+          await bringUpToDate(connectionStringOf(ctx), options);
           await requireConfirmed(client);
         },
         poolGracefulShutdown: async (next) => {

@@ -108,6 +108,8 @@ begin
     'sweep_workers()',
     'load_deliveries(uuid, uuid[], uuid[])',
     'unclaim_deliveries(uuid, uuid[], uuid[])',
+    'put_off_job(bigint)',
+    'hand_over_job(bigint, integer)',
     'record_delivered(uuid, uuid[], uuid[], integer[], integer[], jsonb, integer[])',
     'record_attempts(uuid, json)',
     'load_destinations(uuid[])',

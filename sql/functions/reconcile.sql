@@ -10,7 +10,7 @@ declare
   v_live constant timestamptz[] := array(
     select distinct j.created_at
     from graphile_worker.jobs as j
-    where j.task_identifier = 'outbox_deliver'
+    where starts_with(j.task_identifier, 'outbox_deliver')
     and j.attempts < j.max_attempts
     and (j.locked_at is null or j.locked_at > now() - interval '1 minute')
   );

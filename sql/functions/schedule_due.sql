@@ -50,7 +50,7 @@ create or replace function outbox.jobs_are_behind() returns boolean
 as $$
   select exists (
     select from graphile_worker.jobs as j
-    where j.task_identifier = 'outbox_deliver'
+    where starts_with(j.task_identifier, 'outbox_deliver')
     and j.run_at < now() - interval '20 seconds'
     and j.attempts < j.max_attempts
     and j.locked_at is null

@@ -57,4 +57,4 @@ as $$
 $$;
 revoke all on function outbox.deliver_job(json, timestamptz, integer) from public;
 comment on function outbox.deliver_job(json, timestamptz, integer) is
-  'The job of task outbox_deliver: {"v": 1, "deliveries": {subscription id: [event ids]}}.';
+  'The job of task outbox_deliver: {"v": 1, "deliveries": {subscription id: [event ids]}}. A later v, which older workers cannot read, gets the task outbox_deliver_v2 and so on: they leave it alone.';

@@ -1,4 +1,5 @@
--- Which suspect a worker is trying: one at a time, so that what brings workers down is found.
+-- Which suspect a worker is trying: one at a time, so that what brings workers down is found. And who applied what, so that
+-- an older worker that is started again does not put its own functions back.
 
 alter table outbox.workers
   add column suspect_event_id uuid,
@@ -6,3 +7,8 @@ alter table outbox.workers
 comment on column outbox.workers.suspect_event_id is
   'The event of the delivery that it tried last although workers were lost over it. It takes no other such delivery while it holds this one.';
 comment on column outbox.workers.suspect_subscription_id is 'The subscription of that delivery.';
+
+alter table outbox.applied_files
+  add column version text;
+comment on column outbox.applied_files.version is
+  'The version of Postrider that applied it. Older ones leave it as it is. Null: from before this was noted.';

@@ -7,18 +7,25 @@ export interface AppliedFile {
   readonly checksum: string;
 }
 
+/** Who applied it: a version of Postrider, null where that was not noted yet. */
+export interface Applied extends AppliedFile {
+  readonly version: string | null;
+}
+
 /** Waits until no other process migrates this database. The lock ends with the session. */
 export const lockMigrations = async (client: ClientBase): Promise<void> => {
   await client.query("select pg_advisory_lock(hashtext('postrider.migrate'))");
 };
 
 /** The files that the database has; none where Postrider was never installed. */
-export const listApplied = async (client: ClientBase): Promise<readonly AppliedFile[]> => {
+export const listApplied = async (client: ClientBase): Promise<readonly Applied[]> => {
   const { rows: known } = await client.query<{ known: boolean }>(
     "select to_regclass('outbox.applied_files') is not null as known",
   );
   if (known[0]?.known !== true) return [];
-  const { rows } = await client.query<AppliedFile>("select path, checksum from outbox.applied_files order by path");
+  const { rows } = await client.query<Applied>(
+    "select path, checksum, to_jsonb(f) ->> 'version' as version from outbox.applied_files as f order by path",
+  );
   return rows;
 };
 
@@ -43,6 +50,11 @@ export const rememberApplied = async (client: ClientBase, file: AppliedFile): Pr
      on conflict (path) do update set checksum = excluded.checksum, applied_at = now()`,
     [file.path, file.checksum],
   );
+};
+
+/** Remembers which version applied it, once the database can. */
+export const rememberVersion = async (client: ClientBase, paths: readonly string[], version: string): Promise<void> => {
+  await client.query("update outbox.applied_files set version = $2 where path = any ($1)", [paths, version]);
 };
 
 /** A destination type as SQL knows it. */

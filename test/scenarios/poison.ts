@@ -13,7 +13,7 @@ import type { Stage } from "./run.ts";
 const limitMs = { settled: 300_000, next: 30_000 };
 
 export const run = async ({ serverUrl, smoke }: Stage) => {
-  const innocents = smoke ? 30 : 499;
+  const innocents = smoke ? 9 : 499;
   await using database = await openDatabase(serverUrl, `scenario_poison_${process.pid}`);
   const { pool, url } = database;
   await migrate({ connectionString: url, destinations: [fragile] });

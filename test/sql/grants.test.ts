@@ -131,6 +131,8 @@ const workers = [
   `select * from outbox.record_attempts(${id}, '[]')`,
   `select * from outbox.load_destinations(${ids})`,
   "select outbox.seal_secret(1, 'p', 'x', 'k')",
+  "select outbox.put_off_job(1)",
+  "select outbox.hand_over_job(1, 2)",
   "select outbox.schedule_due()",
   "select outbox.release_held()",
   "select outbox.expire_deliveries()",
