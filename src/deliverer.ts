@@ -8,6 +8,7 @@ import type { Connections } from "./connections.ts";
 import type { Database } from "./database.ts";
 import type { Outcome } from "./destination.ts";
 import { codeOf, messageOf } from "./errors.ts";
+import { createLanes } from "./lane.ts";
 import type { Log } from "./log.ts";
 import { createLoop } from "./loop.ts";
 import type { Dialler } from "./outbound.ts";
@@ -96,8 +97,9 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
   let stopping = false;
   let aborted = false;
 
-  const through = ({ name, call, behind }: Work, error?: Error): void => {
-    underWay.delete(name);
+  const through = (work: Work, error?: Error): void => {
+    const { name, call, behind } = work;
+    if (underWay.get(name) === work) underWay.delete(name);
     call.through(error);
     if (behind.length === 0) return;
     waiting.push(...behind);
@@ -153,17 +155,51 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
   };
   const claimMore = createLoop(claimRound);
 
-  const answered = (claimed: Claimed, outcome: Outcome | undefined, durationMs: number): void => {
-    sending -= 1;
-    if (outcome === undefined) {
-      unsent.push(claimed);
-      giveBackMore();
-      return;
-    }
-    const { work, delivery, claimedBy } = claimed;
+  const track = (call: Call): Promise<void> => {
+    const ended = call.ended.finally(() => calls.delete(ended));
+    calls.add(ended);
+    return ended;
+  };
+
+  const giveBack = (claimed: readonly Claimed[]): void => {
+    unsent.push(...claimed);
+    giveBackMore();
+  };
+  const ended = ({ work, delivery, claimedBy }: Claimed, outcome: Outcome, durationMs: number): void => {
     unrecorded.push({ work, delivery, claimedBy, report: reportOf(delivery, outcome, durationMs, aborted) });
     gather();
     if (waiting.length > 0) claimMore();
+  };
+
+  const lanes = createLanes<Claimed>({
+    log,
+    claim: roundTrips.follow,
+    mayGoOn: (claimedBy) => !stopping && claimedBy === options.workerId(),
+    adopt: (deliveries, claimedBy) => {
+      const call = new Call(deliveries.length);
+      track(call).catch((error) => log.error({ reason: failureOf(error).message }, "a lane was not recorded"));
+      return deliveries.map((delivery) => {
+        const work: Work = { key: delivery, name: nameOf(delivery), call, behind: [] };
+        if (!underWay.has(work.name)) underWay.set(work.name, work);
+        return { work, delivery, claimedBy };
+      });
+    },
+    goOn: (claimed, outcome, durationMs, { next, left }) => {
+      if (next === undefined) sending -= 1;
+      else sender.send([next]);
+      if (left.length > 0) giveBack(left);
+      ended(claimed, outcome, durationMs);
+    },
+  });
+
+  const answered = (claimed: Claimed, outcome: Outcome | undefined, durationMs: number): void => {
+    if (outcome !== undefined && claimed.delivery.laneSeq !== null) {
+      lanes.answered(claimed, outcome, durationMs);
+      return;
+    }
+    sending -= 1;
+    if (outcome === undefined) giveBack([claimed, ...lanes.takeRest(claimed)]);
+    else ended(claimed, outcome, durationMs);
   };
   const sender = createSender({ ...options, answered });
 
@@ -233,11 +269,10 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
   return {
     deliver: (keys) => {
       const call = new Call(keys.length);
-      const ended = call.ended.finally(() => calls.delete(ended));
-      calls.add(ended);
+      const through = track(call);
       waiting.push(...keys.map((key) => ({ key, call })));
       claimMore();
-      return ended;
+      return through;
     },
     stop: () => {
       stopping = true;

@@ -3,17 +3,21 @@
  * the database does not answer.
  */
 import { setTimeout as wait } from "node:timers/promises";
+import { batched } from "./batch.ts";
 import { type Database, isTransient } from "./database.ts";
 import { codeOf } from "./errors.ts";
 import type { Log } from "./log.ts";
 import {
   type AttemptReport,
   type ClaimedDelivery,
+  claimFollowers,
   type DeliveryKey,
+  type FollowersWanted,
   loadDeliveries,
   recordAttempts,
   type UndeliveredDelivery,
   unclaimDeliveries,
+  unclaimFollowers,
 } from "./queries/deliveries.ts";
 
 /** What the round trips need. */
@@ -28,11 +32,21 @@ export interface RoundTripOptions {
 export interface RoundTrips {
   /** Claims deliveries and reads them. Those that are not to run now are left out. */
   readonly load: (workerId: string, keys: readonly DeliveryKey[]) => Promise<readonly ClaimedDelivery[]>;
+  /** Claims what is right behind deliveries of lanes; of several calls under one id, those of the same moment go together. */
+  readonly follow: (workerId: string, wanted: FollowersWanted) => Promise<readonly ClaimedDelivery[]>;
   /** Gives back deliveries that nothing was sent for. */
   readonly giveBack: (workerId: string, keys: readonly DeliveryKey[]) => Promise<void>;
   /** Records attempts; returns the deliveries that are not delivered. */
   readonly record: (workerId: string, reports: readonly AttemptReport[]) => Promise<readonly UndeliveredDelivery[]>;
 }
+
+interface Following {
+  readonly workerId: string;
+  readonly wanted: FollowersWanted;
+}
+
+const laneOf = ({ subscriptionId, key }: Pick<ClaimedDelivery, "subscriptionId" | "key">): string =>
+  `${subscriptionId}/${key}`;
 
 /** What of a report may go wrong in SQL is foreign text: without it, it can always be recorded. */
 const withoutForeignText = ({ response: _response, ...report }: AttemptReport): AttemptReport => ({
@@ -42,6 +56,8 @@ const withoutForeignText = ({ response: _response, ...report }: AttemptReport): 
 
 /** So that a database that is back is not kept waiting. */
 const repeatDelayMsMax = 500;
+/** How many lanes are asked for in one statement, and how many such statements may run at once. */
+const followBatch = { sizeMax: 100, parallelMax: 2 };
 
 /** Creates the round trips of one worker process. */
 export const createRoundTrips = ({ database: { kysely }, log, hasToGo }: RoundTripOptions): RoundTrips => {
@@ -75,6 +91,28 @@ export const createRoundTrips = ({ database: { kysely }, log, hasToGo }: RoundTr
     }
   };
 
+  const followOnce = async (workerId: string, wanted: readonly FollowersWanted[]) => {
+    try {
+      return await claimFollowers(kysely, workerId, wanted);
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+      await persistently(() => unclaimFollowers(kysely, workerId, wanted));
+      return [];
+    }
+  };
+  const follow = batched<Following, readonly ClaimedDelivery[]>(async (items) => {
+    const claimed = new Map<Following, readonly ClaimedDelivery[]>();
+    for (const [workerId, group] of Map.groupBy(items, (item) => item.workerId)) {
+      const deliveries = await followOnce(
+        workerId,
+        group.map(({ wanted }) => wanted),
+      );
+      const lanes = Map.groupBy(deliveries, laneOf);
+      for (const item of group) claimed.set(item, lanes.get(laneOf(item.wanted)) ?? []);
+    }
+    return items.map((item) => claimed.get(item) ?? []);
+  }, followBatch);
+
   const recordOnce = (workerId: string, reports: readonly AttemptReport[]) =>
     persistently(() => recordAttempts(kysely, workerId, reports));
   const recordEach = async (workerId: string, reports: readonly AttemptReport[]) =>
@@ -82,6 +120,7 @@ export const createRoundTrips = ({ database: { kysely }, log, hasToGo }: RoundTr
 
   return {
     load,
+    follow: (workerId, wanted) => follow({ workerId, wanted }),
     giveBack,
     record: (workerId, reports) => recordOnce(workerId, reports).catch(() => recordEach(workerId, reports)),
   };

@@ -44,7 +44,7 @@ const allowed: readonly (readonly [files: string, why: string])[] = [
   ],
   ["protocols/", "what destination types need of a protocol, around its SDK"],
   ["destinations/ tasks/ connections.ts migrate.ts inbox.ts round-trips.ts", "the rooms, and what joins types to rows"],
-  ["inspection.ts sender.ts doctor/", "what is done with connections and rows"],
+  ["inspection.ts sender.ts lane.ts doctor/", "what is done with connections and rows"],
   ["report.ts", "what is recorded of an attempt"],
   ["deliverer.ts", "claims, sends and records"],
   ["duties.ts doctor.ts", "lists of the above"],

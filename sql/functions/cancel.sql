@@ -7,7 +7,7 @@ declare
 begin
   update outbox.deliveries as d
   set status = 'cancelled', error_code = reason, finished_at = now(), next_attempt_at = null, job_at = null,
-    claimed_by = null, held_at = null, held_reason = null
+    claimed_by = null, held_at = null, held_reason = null, lane_seq = null
   from (
     select p.event_id, p.subscription_id from outbox.pending_deliveries() as p where p.destination_id = cancel_waiting.destination_id
     union all
@@ -53,16 +53,21 @@ create or replace function outbox.cancel(event_id uuid, subscription_id uuid def
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_subscription_ids uuid[];
   v_cancelled integer;
 begin
   perform outbox.fan_out_deferred_among(array[event_id]);
-  update outbox.deliveries as d
-  set status = 'cancelled', error_code = 'cancelled', finished_at = now(), next_attempt_at = null, job_at = null,
-    claimed_by = null, held_at = null, held_reason = null
-  where d.event_id = cancel.event_id
-  and (cancel.subscription_id is null or d.subscription_id = cancel.subscription_id)
-  and d.status in ('pending', 'held');
-  get diagnostics v_cancelled = row_count;
+  with cancelled as (
+    update outbox.deliveries as d
+    set status = 'cancelled', error_code = 'cancelled', finished_at = now(), next_attempt_at = null, job_at = null,
+      claimed_by = null, held_at = null, held_reason = null, dead_at = null
+    where d.event_id = cancel.event_id
+    and (cancel.subscription_id is null or d.subscription_id = cancel.subscription_id)
+    and (d.status in ('pending', 'held') or d.status = 'dead' and d.lane_seq is not null)
+    returning d.subscription_id
+  )
+  select array_agg(c.subscription_id), count(*) into v_subscription_ids, v_cancelled from cancelled as c;
+  perform outbox.leave_lanes(array_fill(cancel.event_id, array[v_cancelled]), v_subscription_ids);
   perform outbox.audit('cancel', actor, (select e.tenant_id from outbox.events as e where e.id = cancel.event_id), detail => jsonb_build_object(
     'event_id', event_id, 'subscription_id', subscription_id, 'cancelled', v_cancelled));
   return v_cancelled;
@@ -70,4 +75,4 @@ end
 $$;
 revoke all on function outbox.cancel(uuid, uuid, text) from public;
 comment on function outbox.cancel(uuid, uuid, text) is
-  'Cancels the deliveries of an event (or the one to one subscription) that are pending or held; returns how many. What is in flight may still arrive.';
+  'Cancels the deliveries of an event (or the one to one subscription) that are pending or held, or that are dead and keep others of their lane waiting; returns how many. What is in flight may still arrive.';

@@ -104,6 +104,11 @@ begin
   NEW.topics := outbox.check_topics(NEW.topics);
   NEW.filter_path := outbox.compile_filter(NEW.filter);
   NEW.tenant_id := coalesce(NEW.tenant_id, (outbox.get_destination(NEW.destination_id)).tenant_id);
+  NEW.has_lanes := NEW.has_lanes or NEW.ordered;
+  if NEW.on_dead is null or NEW.on_dead not in ('block', 'skip', 'park') then
+    perform outbox.refuse_input('on_dead', format('must be block, skip or park, not "%s"', NEW.on_dead),
+      'block waits until somebody redrives or cancels the dead delivery, skip goes on, park waits and is no backlog.');
+  end if;
   if TG_OP = 'UPDATE' then
     NEW.updated_at := now();
   end if;

@@ -3,7 +3,7 @@
 create or replace function outbox.new_deliveries(tenant_id text, topics text[], payload jsonb, deliver_after timestamptz)
   returns table (
     subscription_id uuid, destination_id uuid, status outbox.delivery_status, held_at timestamptz, held_reason text,
-    next_attempt_at timestamptz)
+    next_attempt_at timestamptz, ordered boolean)
   language sql stable
 as $$
   select
@@ -11,7 +11,8 @@ as $$
     case when d.held_reason is null then 'pending' else 'held' end::outbox.delivery_status,
     case when d.held_reason is not null then now() end,
     d.held_reason,
-    case when new_deliveries.deliver_after > now() then new_deliveries.deliver_after end
+    case when new_deliveries.deliver_after > now() then new_deliveries.deliver_after end,
+    s.ordered
   from outbox.subscriptions as s
   cross join lateral (
     select
@@ -51,6 +52,7 @@ declare
   v_mode constant text := coalesce(nullif(current_setting('outbox.fan_out', true), ''), 'immediate');
   v_event_ids uuid[];
   v_subscription_ids uuid[];
+  v_ordered boolean;
 begin
   if exists (select from new_events as e where octet_length(e.payload::text) > v_limit) then
     raise exception 'events.payload: is longer than % bytes', v_limit
@@ -71,20 +73,25 @@ begin
   with created as (
     insert into outbox.deliveries
       (event_id, subscription_id, destination_id, tenant_id, seq, key, status, held_at, held_reason, next_attempt_at,
-        expires_at, counted_from)
+        expires_at, counted_from, lane_seq)
     select e.id, n.subscription_id, n.destination_id, e.tenant_id, e.seq, e.key, n.status, n.held_at, n.held_reason, n.next_attempt_at,
-      e.expires_at, nullif(greatest(e.deliver_after, now()), now())
+      e.expires_at, nullif(greatest(e.deliver_after, now()), now()), case when n.ordered and e.key is not null then e.seq end
     from new_events as e
     cross join lateral (select outbox.topic_candidates(e.topic) as topics, e.payload::jsonb as payload offset 0) as once
     cross join lateral outbox.new_deliveries(e.tenant_id, once.topics, once.payload, e.deliver_after) as n
-    returning event_id, subscription_id, destination_id, seq, status, next_attempt_at
+    returning event_id, subscription_id, destination_id, seq, status, next_attempt_at, lane_seq
   )
-  select array_agg(c.event_id order by c.destination_id, c.seq), array_agg(c.subscription_id order by c.destination_id, c.seq)
-  into v_event_ids, v_subscription_ids
+  select
+    array_agg(c.event_id order by c.destination_id, c.seq), array_agg(c.subscription_id order by c.destination_id, c.seq),
+    bool_or(c.lane_seq is not null)
+  into v_event_ids, v_subscription_ids, v_ordered
   from created as c
   where c.status = 'pending'
   and c.next_attempt_at is null;
 
+  if v_ordered then
+    select * into v_event_ids, v_subscription_ids from outbox.line_up(v_event_ids, v_subscription_ids);
+  end if;
   if v_event_ids is not null then
     perform outbox.wake(v_event_ids, v_subscription_ids);
   end if;

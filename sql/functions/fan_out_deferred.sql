@@ -5,6 +5,9 @@ as $$
 declare
   v_event_ids uuid[];
 begin
+  if not outbox.may_fan_out_deferred() then
+    return 0;
+  end if;
   with taken as (
     delete from outbox.deferred_events as q
     where q.id in (
@@ -29,4 +32,4 @@ end
 $$;
 revoke all on function outbox.fan_out_deferred(integer) from public;
 comment on function outbox.fan_out_deferred(integer) is
-  'Fans out what was committed with outbox.fan_out = deferred, in bulk. Any number of workers may call it at once. Returns how many events it took.';
+  'Fans out what was committed with outbox.fan_out = deferred, in bulk. Any number of workers may call it at once; where a subscription is ordered, one at a time does it. Returns how many events it took.';

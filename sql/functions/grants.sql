@@ -47,12 +47,12 @@ begin
     'grant select (event_id, subscription_id, number, late, outcome, code, started_at, duration_ms, trigger, requested_by, worker_id, destination_id, error) on outbox.attempts to %I',
     role_name);
   execute format(
-    'grant select on outbox.deliveries, outbox.deferred_events, outbox.destination_types, outbox.destination_health, outbox.holds, outbox.limits, outbox.workers, outbox.instance, outbox.audit_log, outbox.pending, outbox.dead_letters, outbox.destination_status, outbox.lag, outbox.replay_progress to %I',
+    'grant select on outbox.deliveries, outbox.deferred_events, outbox.destination_types, outbox.destination_health, outbox.holds, outbox.limits, outbox.workers, outbox.instance, outbox.audit_log, outbox.pending, outbox.dead_letters, outbox.destination_status, outbox.lanes, outbox.lag, outbox.replay_progress to %I',
     role_name);
   execute format(
     'grant select (id, subscription_id, destination_id, tenant_id, repeats, status, waits_for, actor, db_user, since, until, topics, max_deliveries, rate, after_event_id, until_event_id, looked_at, repeated, made, left_alone, created_at, finished_at) on outbox.replays to %I',
     role_name);
-  execute format('grant select (id, destination_id, tenant_id, enabled, topics, created_at, updated_at) on outbox.subscriptions to %I', role_name);
+  execute format('grant select (id, destination_id, tenant_id, enabled, topics, ordered, on_dead, created_at, updated_at) on outbox.subscriptions to %I', role_name);
 end
 $$;
 revoke all on function outbox.grant_inspector(name) from public;
@@ -67,14 +67,14 @@ begin
   perform outbox.grant_inspector(role_name);
   execute format('grant select on outbox.destinations, outbox.subscriptions, outbox.replays to %I', role_name);
   perform outbox.grant_functions(role_name, array[
-    'create_destination(text, jsonb, jsonb, text[], jsonb, text, text, jsonb, text, text)',
+    'create_destination(text, jsonb, jsonb, text[], jsonb, text, text, jsonb, text, text, boolean, text)',
     'update_destination(uuid, jsonb, jsonb, text, jsonb, text)',
     'delete_destination(uuid, text)',
     'enable_destination(uuid, text)',
     'disable_destination(uuid, text, text)',
     'rotate_secret(uuid, interval, text, text, text)',
-    'create_subscription(uuid, text[], jsonb, text, text)',
-    'update_subscription(uuid, text[], jsonb, boolean, text)',
+    'create_subscription(uuid, text[], jsonb, text, text, boolean, text)',
+    'update_subscription(uuid, text[], jsonb, boolean, text, boolean, text)',
     'delete_subscription(uuid, text)',
     'redrive(uuid, uuid, uuid, timestamptz, timestamptz, text, outbox.delivery_status[], integer, boolean, text)',
     'cancel(uuid, uuid, text)',
@@ -107,6 +107,8 @@ begin
     'change_pool(uuid, text)',
     'sweep_workers()',
     'load_deliveries(uuid, uuid[], uuid[])',
+    'claim_followers(uuid, uuid[], uuid[], integer[])',
+    'unclaim_followers(uuid, uuid[], uuid[])',
     'unclaim_deliveries(uuid, uuid[], uuid[])',
     'put_off_job(bigint)',
     'hand_over_job(bigint, integer)',

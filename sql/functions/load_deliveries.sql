@@ -33,7 +33,7 @@ comment on function outbox.greatest_of(uuid[]) is 'The last of these ids.';
 create or replace function outbox.claim_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
   returns table (
     event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer,
-    tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamptz)
+    tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamptz, lane_seq bigint)
   language plpgsql
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan
@@ -79,11 +79,12 @@ begin
     and (d.next_attempt_at is null or d.next_attempt_at <= now())
     and (d.expires_at is null or d.expires_at > now())
     and coalesce(d.counted_from, d.created_at) > o.counted_from_min
-    returning d.event_id, d.subscription_id, d.attempt_count, d.destination_id, o.version
+    and (d.lane_seq is null or outbox.leads_lane(d.subscription_id, d.key, d.lane_seq))
+    returning d.event_id, d.subscription_id, d.attempt_count, d.destination_id, o.version, d.lane_seq
   )
   select
     c.event_id, c.subscription_id, c.attempt_count, c.destination_id, c.version,
-    e.tenant_id, e.topic, e.key, e.payload::text, e.headers, e.traceparent, e.occurred_at
+    e.tenant_id, e.topic, e.key, e.payload::text, e.headers, e.traceparent, e.occurred_at, c.lane_seq
   from claimed as c
   join outbox.events as e on e.id = c.event_id
   where e.id = any (event_ids)
@@ -92,7 +93,7 @@ end
 $$;
 revoke all on function outbox.claim_deliveries(uuid, uuid[], uuid[]) from public;
 comment on function outbox.claim_deliveries(uuid, uuid[], uuid[]) is
-  'Claims those of the deliveries that are due, unclaimed, not expired, not disabled (of an open circuit only the probe) and no suspects (outbox.claim_suspect), and reads their events. Each table is read by one index scan for all ids, and joined by hash: a look-up a row, each with its own choice of partition, takes twice the time. The bounds spare the partitions of history and, where a batch is for one subscription, the events'' other deliveries.';
+  'Claims those of the deliveries that are due, unclaimed, not expired, not disabled (of an open circuit only the probe), not behind others of their lane and no suspects (outbox.claim_suspect), and reads their events. Each table is read by one index scan for all ids, and joined by hash: a look-up a row, each with its own choice of partition, takes twice the time. The bounds spare the partitions of history and, where a batch is for one subscription, the events'' other deliveries.';
 
 create or replace function outbox.settle_unclaimed(worker_id uuid, event_ids uuid[], subscription_ids uuid[]) returns integer
   language plpgsql
@@ -113,7 +114,8 @@ begin
       when t.id is null or t.deleted_at is not null then null
       when t.disabled_at is not null then 'destination_disabled'
       else 'circuit_open' end,
-    next_attempt_at = null, job_at = null
+    next_attempt_at = null, job_at = null,
+    lane_seq = case when t.deleted_at is null and t.id is not null then d.lane_seq end
   from unnest(event_ids, subscription_ids) as k (event_id, subscription_id)
   left join outbox.subscriptions as s on s.id = k.subscription_id
   left join outbox.destinations as t on t.id = s.destination_id
@@ -183,7 +185,7 @@ comment on function outbox.requested_by(outbox.deliveries, integer) is
 create or replace function outbox.load_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
   returns table (
     event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer,
-    tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamptz)
+    tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamptz, lane_seq bigint)
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -220,6 +222,7 @@ begin
       return query select * from outbox.claim_deliveries(worker_id, event_ids, subscription_ids);
     end if;
     return query select * from outbox.claim_suspect(worker_id, event_ids, subscription_ids);
+    perform outbox.settle_lanes(event_ids, subscription_ids);
   end if;
 end
 $$;

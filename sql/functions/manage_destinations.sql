@@ -32,7 +32,7 @@ comment on function outbox.get_destination(uuid) is 'The destination, locked aga
 create or replace function outbox.create_destination(
   type text, config jsonb, secrets jsonb default '{}', topics text[] default '{*}', filter jsonb default null,
   tenant_id text default 'default', name text default null, policy jsonb default '{}', actor text default null,
-  start text default 'now') returns uuid
+  start text default 'now', ordered boolean default false, on_dead text default 'block') returns uuid
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
@@ -52,8 +52,10 @@ begin
   v_secrets := outbox.complete_secrets(create_destination.type, coalesce(create_destination.secrets, '{}'));
   insert into outbox.destination_secrets (destination_id, name, version, value)
   select v_id, s.key, 1, s.value from jsonb_each_text(v_secrets) as s;
-  insert into outbox.subscriptions (id, destination_id, tenant_id, topics, filter)
-  values (v_subscription_id, v_id, create_destination.tenant_id, create_destination.topics, create_destination.filter);
+  insert into outbox.subscriptions (id, destination_id, tenant_id, topics, filter, ordered, on_dead)
+  values (
+    v_subscription_id, v_id, create_destination.tenant_id, create_destination.topics, create_destination.filter,
+    create_destination.ordered, create_destination.on_dead);
   perform outbox.audit('create_destination', actor, create_destination.tenant_id, v_id, jsonb_build_object(
     'type', create_destination.type, 'name', create_destination.name, 'topics', create_destination.topics,
     'replay_id', outbox.deliver_history(v_subscription_id, create_destination.start, create_destination.actor)));
@@ -64,9 +66,9 @@ exception
       using errcode = 'PR003', hint = 'Choose another name, or change the one there: select outbox.update_destination(...);';
 end
 $$;
-revoke all on function outbox.create_destination(text, jsonb, jsonb, text[], jsonb, text, text, jsonb, text, text) from public;
-comment on function outbox.create_destination(text, jsonb, jsonb, text[], jsonb, text, text, jsonb, text, text) is
-  'Makes a destination with its secrets and one subscription, and returns its id. Secrets that the type can make up (a signing secret) are made up when not given. start is now, or beginning, or a time: events that are older than the subscription are then delivered too.';
+revoke all on function outbox.create_destination(text, jsonb, jsonb, text[], jsonb, text, text, jsonb, text, text, boolean, text) from public;
+comment on function outbox.create_destination(text, jsonb, jsonb, text[], jsonb, text, text, jsonb, text, text, boolean, text) is
+  'Makes a destination with its secrets and one subscription, and returns its id. Secrets that the type can make up (a signing secret) are made up when not given. start is now, or beginning, or a time: events that are older than the subscription are then delivered too. ordered and on_dead are those of outbox.create_subscription.';
 
 create or replace function outbox.complete_secrets(type text, secrets jsonb) returns jsonb
   language plpgsql

@@ -78,7 +78,7 @@ comment on function outbox.quarantine(uuid[], uuid[]) is
 create or replace function outbox.claim_suspect(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
   returns table (
     event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer,
-    tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamptz)
+    tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamptz, lane_seq bigint)
   language plpgsql
   set search_path = pg_catalog, pg_temp
   set enable_hashjoin = off

@@ -65,7 +65,7 @@ begin
   if not found then
     return 0;
   end if;
-  v_mended := outbox.wake_forgotten(v_instance.frontier, v_settled, max);
+  v_mended := outbox.wake_forgotten(v_instance.frontier, v_settled, max) + outbox.tend_lanes();
 
   if v_instance.next_frontier_xid <= pg_snapshot_xmin(pg_current_snapshot()) then
     v_mended := v_mended + coalesce((
@@ -92,4 +92,4 @@ end
 $$;
 revoke all on function outbox.reconcile(integer) from public;
 comment on function outbox.reconcile(integer) is
-  'Finds deliveries without a live job, and committed events that no trigger has fanned out (replication role, restore), and puts them to work. Moves the frontier over what is settled: every transaction that could still add to it has ended. Returns how many deliveries were mended.';
+  'Finds deliveries without a live job, lanes that stand still, and committed events that no trigger has fanned out (replication role, restore), and puts them to work. Moves the frontier over what is settled: every transaction that could still add to it has ended. Returns how many deliveries were mended.';

@@ -150,6 +150,7 @@ begin
   select sum(c.count), array_agg(c.destination_id), array_agg(c.count)
   into v_recorded, v_destination_ids, v_counts
   from (select u.destination_id, count(*)::integer as count from updated as u group by u.destination_id) as c;
+  perform outbox.leave_lanes(event_ids, subscription_ids);
 
   if v_recorded is distinct from cardinality(event_ids) then
     perform outbox.record_late_answers(worker_id, array_agg(row(
@@ -218,6 +219,10 @@ begin
 
   perform outbox.record_failures(v_recorded);
   perform outbox.free_slots(array_agg(g.event_id), array_agg(g.subscription_id)) from unnest(v_given) as g;
+  perform outbox.leave_lanes(array_agg((r.given).event_id), array_agg((r.given).subscription_id))
+  from unnest(v_recorded) as r
+  where r.status = 'dead'
+  having count(*) > 0;
 
   perform outbox.wake(array_agg((r.given).event_id), array_agg((r.given).subscription_id), max(r.next_attempt_at))
   from unnest(v_recorded) as r

@@ -94,6 +94,7 @@ begin
   from unnest(deliveries) as c
   where d.event_id = c.event_id
   and d.subscription_id = c.subscription_id;
+  perform outbox.resume_lanes(deliveries);
   perform outbox.wake(
     array_agg(c.event_id order by c.destination_id, c.seq), array_agg(c.subscription_id order by c.destination_id, c.seq),
     priority => put_back.priority)

@@ -46,8 +46,9 @@ create or replace function outbox.sweep_workers() returns setof uuid
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_lost uuid[];
 begin
-  return query
   with lost as (
     delete from outbox.workers as w
     where w.id in (
@@ -59,7 +60,11 @@ begin
   ), freed as (
     select graphile_worker.force_unlock_workers(array_agg(l.pool_id)) from lost as l having count(*) > 0
   )
-  select l.id from lost as l left join freed on true;
+  select array_agg(l.id) into v_lost from lost as l left join freed on true;
+  if v_lost is not null then
+    perform outbox.wake_followers(v_lost);
+  end if;
+  return query select unnest(v_lost);
 end
 $$;
 revoke all on function outbox.sweep_workers() from public;
@@ -81,12 +86,17 @@ begin
   and d.subscription_id = k.subscription_id
   and d.claimed_by = unclaim_deliveries.worker_id;
   perform outbox.free_slots(event_ids, subscription_ids);
-  perform outbox.wake(event_ids, subscription_ids);
+  perform outbox.settle_lanes(event_ids, subscription_ids);
+  perform outbox.wake(array_agg(d.event_id), array_agg(d.subscription_id))
+  from unnest(event_ids, subscription_ids) as k (event_id, subscription_id)
+  join outbox.deliveries as d on d.event_id = k.event_id and d.subscription_id = k.subscription_id
+  where d.lane_seq is null
+  having count(*) > 0;
 end
 $$;
 revoke all on function outbox.unclaim_deliveries(uuid, uuid[], uuid[]) from public;
 comment on function outbox.unclaim_deliveries(uuid, uuid[], uuid[]) is
-  'Gives back deliveries that nothing was sent for (a claim whose answer was lost, a worker that stops): no attempt is used up, and they are woken again.';
+  'Gives back deliveries that nothing was sent for (a claim whose answer was lost, a worker that stops): no attempt is used up, and they are woken again, or held where others of their lane go first.';
 
 create or replace function outbox.change_pool(worker_id uuid, pool_id text) returns boolean
   language plpgsql security definer

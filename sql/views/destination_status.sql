@@ -25,7 +25,7 @@ left join (
   select q.destination_id, count(*) as backlog, max(now() - q.created_at) as oldest from outbox.pending_deliveries() as q group by q.destination_id
 ) as p on p.destination_id = d.id
 left join (
-  select q.destination_id, count(*) as held from outbox.deliveries as q where q.held_at is not null group by q.destination_id
+  select q.destination_id, count(*) as held from outbox.deliveries as q where q.held_at is not null and q.held_reason <> 'parked' group by q.destination_id
 ) as w on w.destination_id = d.id
 left join (
   select q.destination_id, count(*) as dead from outbox.deliveries as q where q.dead_at is not null group by q.destination_id

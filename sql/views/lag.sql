@@ -3,7 +3,7 @@ select
   (select count(*) from outbox.workers as w where w.heartbeat_at > now() - outbox.worker_lease()) as live_workers,
   p.pending, p.due, p.oldest_due,
   (select coalesce(sum(cardinality(q.event_ids)), 0) from outbox.deferred_events as q) as deferred_events,
-  (select count(*) from outbox.deliveries as d where d.held_at is not null) as held,
+  (select count(*) from outbox.deliveries as d where d.held_at is not null and d.held_reason <> 'parked') as held,
   (select count(*) from outbox.deliveries as d where d.dead_at is not null) as dead
 from (
   select

@@ -12,6 +12,14 @@ export interface DeliveryKey {
 export interface ClaimedDelivery extends Message {
   readonly destinationId: string;
   readonly destinationVersion: number;
+  /** Its place in the lane of its key; null where order does not matter. */
+  readonly laneSeq: number | null;
+}
+
+/** The first of a lane, as far as it is claimed, and how many of those behind it are wanted. */
+export interface FollowersWanted extends DeliveryKey {
+  readonly key: string | null;
+  readonly count: number;
 }
 
 /** How an attempt ended, as `outbox.record_attempts` takes it. */
@@ -62,15 +70,14 @@ const rowsOf = (columns: ClaimedColumns): ClaimedDelivery[] =>
     headers: columns.headers[n] as Readonly<Record<string, string>> | null,
     traceparent: columns.traceparent[n] as string | null,
     occurredAt: new Date(columns.occurredAt[n] as string),
+    laneSeq: columns.laneSeq[n] as number | null,
   }));
 
-/** Claims deliveries for a worker. Those that are not to run now are left out. */
-export const loadDeliveries = async (
+/** What a function claims, in its order. */
+const claimedOf = async (
   kysely: Kysely<unknown>,
-  workerId: string,
-  keys: readonly DeliveryKey[],
+  claim: ReturnType<typeof sql>,
 ): Promise<readonly ClaimedDelivery[]> => {
-  const [eventIds, subscriptionIds] = idsOf(keys);
   const { rows } = await sql<ClaimedColumns>`
     select
       to_json(array_agg(event_id)) as "eventId",
@@ -84,10 +91,35 @@ export const loadDeliveries = async (
       to_json(array_agg(payload)) as payload,
       to_json(array_agg(headers)) as headers,
       to_json(array_agg(traceparent)) as traceparent,
-      to_json(array_agg(occurred_at)) as "occurredAt"
-    from outbox.load_deliveries(${workerId}, ${eventIds}::uuid[], ${subscriptionIds}::uuid[])
+      to_json(array_agg(occurred_at)) as "occurredAt",
+      to_json(array_agg(lane_seq)) as "laneSeq"
+    from ${claim}
     having count(*) > 0`.execute(kysely);
   return rows.flatMap(rowsOf);
+};
+
+/** Claims deliveries for a worker. Those that are not to run now are left out. */
+export const loadDeliveries = (
+  kysely: Kysely<unknown>,
+  workerId: string,
+  keys: readonly DeliveryKey[],
+): Promise<readonly ClaimedDelivery[]> => {
+  const [eventIds, subscriptionIds] = idsOf(keys);
+  return claimedOf(kysely, sql`outbox.load_deliveries(${workerId}, ${eventIds}::uuid[], ${subscriptionIds}::uuid[])`);
+};
+
+/** Claims for a worker what is right behind deliveries of lanes that it has claimed; in the order of each lane. */
+export const claimFollowers = (
+  kysely: Kysely<unknown>,
+  workerId: string,
+  wanted: readonly FollowersWanted[],
+): Promise<readonly ClaimedDelivery[]> => {
+  const [eventIds, subscriptionIds] = idsOf(wanted);
+  const counts = arrayOf(wanted.map(({ count }) => count));
+  return claimedOf(
+    kysely,
+    sql`outbox.claim_followers(${workerId}, ${eventIds}::uuid[], ${subscriptionIds}::uuid[], ${counts}::integer[])`,
+  );
 };
 
 /** Each text once, and for each given one its place among them, from 1. */
@@ -164,6 +196,18 @@ export const unclaimDeliveries = async (
 ): Promise<void> => {
   const [eventIds, subscriptionIds] = idsOf(keys);
   await sql`select outbox.unclaim_deliveries(${workerId}, ${eventIds}::uuid[], ${subscriptionIds}::uuid[])`.execute(
+    kysely,
+  );
+};
+
+/** Gives back all that a worker has claimed behind deliveries of lanes: the answer to such a claim was lost. */
+export const unclaimFollowers = async (
+  kysely: Kysely<unknown>,
+  workerId: string,
+  firsts: readonly DeliveryKey[],
+): Promise<void> => {
+  const [eventIds, subscriptionIds] = idsOf(firsts);
+  await sql`select outbox.unclaim_followers(${workerId}, ${eventIds}::uuid[], ${subscriptionIds}::uuid[])`.execute(
     kysely,
   );
 };

@@ -1,0 +1,31 @@
+/** One lane alone reaches at least 200 deliveries a second to a fast receiver: what is behind its head goes without jobs. */
+import assert from "node:assert/strict";
+import { openDatabase, startReceiver, startWorkerProcess } from "../bench/support.ts";
+import { addDestination } from "../support/factory.ts";
+import type { Stage } from "./run.ts";
+
+const promised = 200;
+
+export const run = async ({ serverUrl, smoke }: Stage): Promise<Readonly<Record<string, unknown>>> => {
+  const events = smoke ? 200 : 5_000;
+  await using receiver = await startReceiver();
+  await using database = await openDatabase(serverUrl, "postrider_lane_rate");
+  const { pool } = database;
+  const { id } = await addDestination(pool, { config: { url: receiver.url } });
+  await pool.query(
+    "select outbox.update_subscription(s.id, ordered => true) from outbox.subscriptions as s where s.destination_id = $1",
+    [id],
+  );
+  await using _worker = await startWorkerProcess(database.url);
+  const arrived = receiver.secondsUntil(events);
+  await pool.query(
+    `insert into outbox.events (topic, key, payload)
+     select 'order.changed', 'order-1', json_build_object('n', n) from generate_series(1, $1) as n`,
+    [events],
+  );
+  const seconds = await arrived;
+  const rate = events / seconds;
+  if (!smoke)
+    assert.ok(rate >= promised, `one lane made ${rate.toFixed(0)} deliveries a second, ${promised} are promised`);
+  return { events, seconds, one_lane_deliveries_per_second: rate };
+};
