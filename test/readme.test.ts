@@ -115,7 +115,7 @@ const promises: readonly (readonly [
   ],
   [
     "a replay is tried dry, runs, and is seen running",
-    async (db, [dry = [], [run] = [], progress = []]) => {
+    async (db, [dry = [], ran = [], progress = []]) => {
       assert.deepEqual(
         dry.map(({ replay_id, matched, repeats, leaves_alone }) => [replay_id, matched, repeats, leaves_alone]),
         [[null, "2", "1", "1"]],
@@ -128,7 +128,7 @@ const promises: readonly (readonly [
         "update outbox.replays set due_at = now() - interval '1 hour', advanced_at = now() - interval '1 hour'",
       );
       await db.query("select outbox.advance_replays()");
-      const { repeated } = await db.one("select repeated from outbox.replays where id = $1", [run?.replay_id]);
+      const { repeated } = await db.one("select repeated from outbox.replays where id = $1", [ran[0]?.replay_id]);
       assert.equal(repeated, "1");
     },
   ],

@@ -204,7 +204,9 @@ declare
 begin
   update outbox.destinations as d set disabled_at = null, disabled_reason = null where d.id = v_destination.id;
   perform outbox.forget_failures(v_destination.id);
-  perform outbox.start_ramp(v_destination.id);
+  if exists (select from outbox.oldest_held(v_destination.id, 1)) then
+    perform outbox.start_ramp(v_destination.id);
+  end if;
   perform outbox.audit('enable_destination', actor, v_destination.tenant_id, v_destination.id);
 end
 $$;

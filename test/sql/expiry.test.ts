@@ -117,16 +117,17 @@ test("held deliveries expire without anybody asking for them, each by its own ti
   assert.equal(await expireHeld(db), 0);
   await letPass(db, "61 seconds");
   assert.equal(await expireHeld(db), 1);
-  assert.equal(await statuses(), "dead held held held");
+  assert.equal(await statuses(), "dead held held pending");
   await letPass(db, "5000 seconds");
   assert.equal(await expireHeld(db), 1);
-  assert.equal(await statuses(), "dead dead held held");
+  assert.equal(await statuses(), "dead dead held pending");
   await letPass(db, "3000 seconds");
   assert.equal(await expireHeld(db), 1);
-  assert.equal(await statuses(), "dead dead dead held");
+  assert.equal(await statuses(), "dead dead dead pending");
   assert.deepEqual(await endOf(db, lasting.id), ["dead", "expired", 0]);
   await letPass(db, "3600 seconds");
-  assert.equal(await expireHeld(db), 1);
+  assert.deepEqual(await (await startHandWorker(db)).claim(), []);
+  assert.deepEqual(await endOf(db, scheduled.id), ["dead", "expired", 0]);
 });
 
 test("a call ends as many held deliveries as it may, of all destinations, until none is left", async () => {

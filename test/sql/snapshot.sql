@@ -8,6 +8,7 @@ table applied_files
   path text not null
   checksum text not null
   applied_at timestamp with time zone not null default now()
+  version text
   constraint applied_files_pkey PRIMARY KEY (path)
 
 table attempts partition by RANGE (event_id)
@@ -81,12 +82,14 @@ table deliveries partition by RANGE (event_id)
   counted_from timestamp with time zone
   replay_id bigint
   redrive_count integer
+  lane_seq bigint
   constraint attempts_have_a_start CHECK (((attempt_count = 0) = (last_attempt_at IS NULL)))
   constraint claimed_only_while_pending CHECK (((claimed_by IS NULL) OR (status = 'pending'::outbox.delivery_status)))
   constraint dead_when_dead CHECK (((status = 'dead'::outbox.delivery_status) = (dead_at IS NOT NULL)))
   constraint deliveries_pkey PRIMARY KEY (event_id, subscription_id)
   constraint finished_unless_waiting CHECK (((status = ANY (ARRAY['pending'::outbox.delivery_status, 'held'::outbox.delivery_status])) = (finished_at IS NULL)))
   constraint held_while_held CHECK ((((status = 'held'::outbox.delivery_status) = (held_at IS NOT NULL)) AND ((held_at IS NULL) = (held_reason IS NULL))))
+  constraint lane_seq_is_the_seq_of_a_keyed_event CHECK (((lane_seq IS NULL) OR ((lane_seq = seq) AND (key IS NOT NULL))))
   constraint next_attempt_only_while_pending CHECK (((next_attempt_at IS NULL) OR (status = 'pending'::outbox.delivery_status)))
   INDEX deliveries_by_next_attempt ON outbox.deliveries USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL)
   INDEX deliveries_by_replay ON outbox.deliveries USING btree (replay_id, event_id) WHERE (replay_id IS NOT NULL)
@@ -94,6 +97,7 @@ table deliveries partition by RANGE (event_id)
   INDEX deliveries_held ON outbox.deliveries USING btree (destination_id, held_reason, event_id) WHERE (held_at IS NOT NULL)
   INDEX deliveries_held_by_age ON outbox.deliveries USING btree (destination_id, COALESCE(counted_from, created_at)) WHERE (held_at IS NOT NULL)
   INDEX deliveries_held_expiring ON outbox.deliveries USING btree (expires_at) WHERE ((held_at IS NOT NULL) AND (expires_at IS NOT NULL))
+  INDEX deliveries_in_lanes ON outbox.deliveries USING btree (subscription_id, key, lane_seq) WHERE (lane_seq IS NOT NULL)
 
 table destination_health with (fillfactor=50)
   destination_id uuid not null
@@ -217,6 +221,8 @@ table instance
   frontier uuid not null default '00000000-0000-0000-0000-000000000000'::uuid
   next_frontier uuid
   next_frontier_xid xid8
+  tended_subscription_id uuid
+  tended_key text
   constraint instance_pkey PRIMARY KEY (only_row)
   constraint next_frontier_knows_its_transactions CHECK (((next_frontier IS NULL) = (next_frontier_xid IS NULL)))
   constraint there_is_one_instance CHECK (only_row)
@@ -290,10 +296,15 @@ table subscriptions
   updated_at timestamp with time zone not null default now()
   filter jsonb
   filter_path jsonpath
+  ordered boolean not null default false
+  on_dead text not null default 'block'::text
+  has_lanes boolean not null default false
+  constraint on_dead_is_known CHECK ((on_dead = ANY (ARRAY['block'::text, 'skip'::text, 'park'::text])))
   constraint subscriptions_destination_id_tenant_id_fkey FOREIGN KEY (destination_id, tenant_id) REFERENCES outbox.destinations(id, tenant_id) ON DELETE CASCADE
   constraint subscriptions_pkey PRIMARY KEY (id)
   INDEX subscriptions_by_destination ON outbox.subscriptions USING btree (destination_id, tenant_id)
   INDEX subscriptions_by_tenant ON outbox.subscriptions USING btree (tenant_id) WHERE enabled
+  INDEX subscriptions_with_lanes ON outbox.subscriptions USING btree (id) WHERE has_lanes
   trigger _100_check BEFORE INSERT OR UPDATE ON outbox.subscriptions FOR EACH ROW EXECUTE FUNCTION outbox.tg_subscriptions__check()
 
 table workers with (fillfactor=50)
@@ -376,6 +387,21 @@ view lag with (security_invoker=true)
   deferred_events bigint
   held bigint
   dead bigint
+
+view lanes with (security_invoker=true)
+  subscription_id uuid
+  key text
+  tenant_id text
+  destination_id uuid
+  on_dead text
+  length bigint
+  since timestamp with time zone
+  head_event_id uuid
+  head_status outbox.delivery_status
+  head_held_reason text
+  head_attempts integer
+  head_next_attempt_at timestamp with time zone
+  head_error_code text
 
 view pending with (security_invoker=true)
   event_id uuid
@@ -470,9 +496,11 @@ function circuit_of(hold outbox.holds)
 function circuit_opens(health outbox.destination_health, policy jsonb, ramping boolean)
   returns boolean language sql stable
 function claim_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
-  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone) language plpgsql volatile set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set lock_timeout=500ms set jit=off set enable_seqscan=off set enable_bitmapscan=off set enable_hashjoin=on set enable_nestloop=off set enable_mergejoin=off
+  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone, lane_seq bigint) language plpgsql volatile set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set lock_timeout=500ms set jit=off set enable_seqscan=off set enable_bitmapscan=off set enable_hashjoin=on set enable_nestloop=off set enable_mergejoin=off
+function claim_followers(worker_id uuid, event_ids uuid[], subscription_ids uuid[], counts integer[])
+  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone, lane_seq bigint) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set lock_timeout=500ms set jit=off set enable_seqscan=off set enable_nestloop=on set enable_hashjoin=off set enable_mergejoin=off
 function claim_suspect(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
-  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone) language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
+  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone, lane_seq bigint) language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
 function close_circuits(destination_ids uuid[])
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function compile_comparison(operator text, operand jsonb, path text, negated boolean)
@@ -487,11 +515,11 @@ function complete_secrets(type text, secrets jsonb)
   returns jsonb language plpgsql volatile set search_path=pg_catalog, pg_temp
 function confirm_instance()
   returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
-function create_destination(type text, config jsonb, secrets jsonb DEFAULT '{}'::jsonb, topics text[] DEFAULT '{*}'::text[], filter jsonb DEFAULT NULL::jsonb, tenant_id text DEFAULT 'default'::text, name text DEFAULT NULL::text, policy jsonb DEFAULT '{}'::jsonb, actor text DEFAULT NULL::text, start text DEFAULT 'now'::text)
+function create_destination(type text, config jsonb, secrets jsonb DEFAULT '{}'::jsonb, topics text[] DEFAULT '{*}'::text[], filter jsonb DEFAULT NULL::jsonb, tenant_id text DEFAULT 'default'::text, name text DEFAULT NULL::text, policy jsonb DEFAULT '{}'::jsonb, actor text DEFAULT NULL::text, start text DEFAULT 'now'::text, ordered boolean DEFAULT false, on_dead text DEFAULT 'block'::text)
   returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function create_partition(parent text, day date)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
-function create_subscription(destination_id uuid, topics text[] DEFAULT '{*}'::text[], filter jsonb DEFAULT NULL::jsonb, actor text DEFAULT NULL::text, start text DEFAULT 'now'::text)
+function create_subscription(destination_id uuid, topics text[] DEFAULT '{*}'::text[], filter jsonb DEFAULT NULL::jsonb, actor text DEFAULT NULL::text, start text DEFAULT 'now'::text, ordered boolean DEFAULT false, on_dead text DEFAULT 'block'::text)
   returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function default_policy()
   returns jsonb language sql immutable parallel safe
@@ -567,6 +595,8 @@ function grant_worker(role_name name)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function greatest_of(ids uuid[])
   returns uuid language sql immutable parallel safe
+function hand_over_job(job_id bigint, version integer)
+  returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
 function has_snapshot_before(xid xid8)
   returns boolean language sql volatile set search_path=pg_catalog, pg_temp
 function heartbeat(worker_id uuid)
@@ -609,12 +639,22 @@ function json_string_problem(value text, schema jsonb, place text)
   returns text[] language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function json_type_words(type jsonb)
   returns text language sql immutable strict parallel safe set search_path=pg_catalog, pg_temp
+function label_lane(subscription_id uuid, key text, max integer DEFAULT 1000)
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off
+function lane_reason(subscription_id uuid, key text)
+  returns text language sql stable set search_path=pg_catalog, pg_temp
+function leads_lane(subscription_id uuid, key text, lane_seq bigint)
+  returns boolean language plpgsql stable set search_path=pg_catalog, pg_temp set enable_seqscan=off
 function least_of(ids uuid[])
   returns uuid language sql immutable parallel safe
+function leave_lanes(event_ids uuid[], subscription_ids uuid[])
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set enable_nestloop=on set enable_hashjoin=off set enable_mergejoin=off
 function leave_worker(worker_id uuid)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function line_up(INOUT event_ids uuid[], INOUT subscription_ids uuid[])
+  returns record language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set enable_hashjoin=on set jit=off
 function load_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
-  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone, lane_seq bigint) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function load_destinations(destination_ids uuid[])
   returns TABLE(id uuid, version integer, tenant_id text, type text, name text, config jsonb, policy jsonb, secrets jsonb) language sql stable security definer set search_path=pg_catalog, pg_temp
 function maintain_partitions(days_ahead integer DEFAULT 7)
@@ -623,8 +663,10 @@ function mark_checked(destination_id uuid, version integer, problem text)
   returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
 function max_age(policy jsonb)
   returns interval language sql immutable parallel safe
+function may_fan_out_deferred()
+  returns boolean language sql volatile set search_path=pg_catalog, pg_temp
 function new_deliveries(tenant_id text, topics text[], payload jsonb, deliver_after timestamp with time zone)
-  returns TABLE(subscription_id uuid, destination_id uuid, status outbox.delivery_status, held_at timestamp with time zone, held_reason text, next_attempt_at timestamp with time zone) language sql stable
+  returns TABLE(subscription_id uuid, destination_id uuid, status outbox.delivery_status, held_at timestamp with time zone, held_reason text, next_attempt_at timestamp with time zone, ordered boolean) language sql stable
 function new_replay(subscription outbox.subscriptions, since timestamp with time zone, until timestamp with time zone, rate numeric, actor text)
   returns outbox.replays language plpgsql volatile set search_path=pg_catalog, pg_temp
 function oldest_held(destination_id uuid, max integer)
@@ -641,12 +683,16 @@ function portable_pattern(pattern text)
   returns text language plpgsql immutable strict parallel safe set search_path=pg_catalog, pg_temp
 function probe_delay(policy jsonb, probes integer)
   returns interval language sql immutable parallel safe
+function promote_lanes(subscription_ids uuid[], keys text[])
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set lock_timeout=500ms set enable_seqscan=off set enable_nestloop=on set enable_hashjoin=off set enable_mergejoin=off
 function prune(retention interval DEFAULT '30 days'::interval)
   returns TABLE(partition text, dropped boolean, reason text) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set lock_timeout=200ms
 function prune_audit_log(retention interval, actor text DEFAULT NULL::text)
   returns bigint language plpgsql volatile set search_path=pg_catalog, pg_temp
 function put_back(deliveries outbox.deliveries[], redriven_by text DEFAULT NULL::text, priority integer DEFAULT 0)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function put_off_job(job_id bigint)
+  returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
 function quarantine(event_ids uuid[], subscription_ids uuid[])
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
 function reconcile(max integer DEFAULT 10000)
@@ -687,6 +733,8 @@ function requested_by(delivery outbox.deliveries, failures_since integer)
   returns text language sql immutable parallel safe
 function require_same_instance()
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function resume_lanes(deliveries outbox.deliveries[])
+  returns void language sql volatile set search_path=pg_catalog, pg_temp
 function resume_replay(replay_id bigint, rate numeric DEFAULT NULL::numeric, actor text DEFAULT NULL::text)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function retry_delay(policy jsonb, failures integer, retry_after interval, luck double precision)
@@ -701,6 +749,8 @@ function secrets_to_seal(key_id text, max integer DEFAULT 100)
   returns SETOF uuid language sql stable security definer set search_path=pg_catalog, pg_temp
 function send_probe(hold outbox.holds)
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
+function settle_lanes(event_ids uuid[], subscription_ids uuid[])
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set enable_nestloop=on set enable_hashjoin=off set enable_mergejoin=off
 function settle_unclaimed(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
 function slow_down(recorded outbox.recorded_attempt[])
@@ -715,8 +765,12 @@ function suggest_topic(wrong text)
   returns text language sql immutable strict parallel safe set search_path=pg_catalog, pg_temp
 function sweep_workers()
   returns SETOF uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function takes_followers(destination outbox.destinations)
+  returns boolean language sql stable
 function tenant_of(deliveries outbox.deliveries[])
   returns text language sql immutable set search_path=pg_catalog, pg_temp
+function tend_lanes(max integer DEFAULT 1000)
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off
 function test_destination(destination_id uuid, actor text DEFAULT NULL::text)
   returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function tg_audit_log__refuse_delete()
@@ -741,9 +795,11 @@ function topic_candidates(topic text)
   returns text[] language plpgsql immutable strict parallel safe set search_path=pg_catalog, pg_temp
 function unclaim_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
+function unclaim_followers(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set enable_seqscan=off
 function update_destination(destination_id uuid, config jsonb DEFAULT NULL::jsonb, policy jsonb DEFAULT NULL::jsonb, name text DEFAULT NULL::text, secrets jsonb DEFAULT NULL::jsonb, actor text DEFAULT NULL::text)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
-function update_subscription(subscription_id uuid, topics text[] DEFAULT NULL::text[], filter jsonb DEFAULT NULL::jsonb, enabled boolean DEFAULT NULL::boolean, actor text DEFAULT NULL::text)
+function update_subscription(subscription_id uuid, topics text[] DEFAULT NULL::text[], filter jsonb DEFAULT NULL::jsonb, enabled boolean DEFAULT NULL::boolean, actor text DEFAULT NULL::text, ordered boolean DEFAULT NULL::boolean, on_dead text DEFAULT NULL::text)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function uuid_at(at timestamp with time zone)
   returns uuid language sql immutable parallel safe
@@ -751,6 +807,8 @@ function uuid_v7()
   returns uuid language sql volatile parallel safe
 function wake(event_ids uuid[], subscription_ids uuid[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0)
   returns void language plpgsql volatile set search_path=outbox, pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set jit=off
+function wake_followers(worker_ids uuid[])
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off
 function wake_forgotten(first uuid, last uuid, max integer)
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set jit=off
 function worker_deaths(event_id uuid, subscription_id uuid)
@@ -780,12 +838,13 @@ inspector may
   select on outbox.holds
   select on outbox.instance
   select on outbox.lag
+  select on outbox.lanes
   select on outbox.limits
   select on outbox.pending
   execute on outbox.pending_deliveries()
   select on outbox.replay_progress
   select on outbox.replays (actor, after_event_id, created_at, db_user, destination_id, finished_at, id, left_alone, looked_at, made, max_deliveries, rate, repeated, repeats, since, status, subscription_id, tenant_id, topics, until, until_event_id, waits_for)
-  select on outbox.subscriptions (created_at, destination_id, enabled, id, tenant_id, topics, updated_at)
+  select on outbox.subscriptions (created_at, destination_id, enabled, id, on_dead, ordered, tenant_id, topics, updated_at)
   execute on outbox.time_of(uuid)
   execute on outbox.worker_lease()
   select on outbox.workers
@@ -798,8 +857,8 @@ operator may
   execute on outbox.cancel_replay(bigint,text)
   execute on outbox.circuit_of(outbox.holds)
   execute on outbox.confirm_instance()
-  execute on outbox.create_destination(text,jsonb,jsonb,text[],jsonb,text,text,jsonb,text,text)
-  execute on outbox.create_subscription(uuid,text[],jsonb,text,text)
+  execute on outbox.create_destination(text,jsonb,jsonb,text[],jsonb,text,text,jsonb,text,text,boolean,text)
+  execute on outbox.create_subscription(uuid,text[],jsonb,text,text,boolean,text)
   select on outbox.dead_letters
   select on outbox.deferred_events
   execute on outbox.delete_destination(uuid,text)
@@ -817,6 +876,7 @@ operator may
   select on outbox.holds
   select on outbox.instance
   select on outbox.lag
+  select on outbox.lanes
   select on outbox.limits
   execute on outbox.pause_replay(bigint,text)
   select on outbox.pending
@@ -829,12 +889,12 @@ operator may
   select on outbox.replays
   execute on outbox.resume_replay(bigint,numeric,text)
   execute on outbox.rotate_secret(uuid,interval,text,text,text)
-  select on outbox.subscriptions (created_at, destination_id, enabled, id, tenant_id, topics, updated_at)
+  select on outbox.subscriptions (created_at, destination_id, enabled, id, on_dead, ordered, tenant_id, topics, updated_at)
   select on outbox.subscriptions
   execute on outbox.test_destination(uuid,text)
   execute on outbox.time_of(uuid)
   execute on outbox.update_destination(uuid,jsonb,jsonb,text,jsonb,text)
-  execute on outbox.update_subscription(uuid,text[],jsonb,boolean,text)
+  execute on outbox.update_subscription(uuid,text[],jsonb,boolean,text,boolean,text)
   execute on outbox.worker_lease()
   select on outbox.workers
   usage on schema outbox
@@ -843,10 +903,12 @@ worker may
   execute on outbox.advance_replays()
   select on outbox.applied_files
   execute on outbox.change_pool(uuid,text)
+  execute on outbox.claim_followers(uuid,uuid[],uuid[],integer[])
   execute on outbox.destinations_to_check(integer)
   execute on outbox.disable_failing()
   execute on outbox.expire_deliveries(integer)
   execute on outbox.fan_out_deferred(integer)
+  execute on outbox.hand_over_job(bigint,integer)
   execute on outbox.heartbeat(uuid)
   execute on outbox.hold_strays()
   execute on outbox.leave_worker(uuid)
@@ -855,6 +917,7 @@ worker may
   execute on outbox.maintain_partitions(integer)
   execute on outbox.mark_checked(uuid,integer,text)
   execute on outbox.prune(interval)
+  execute on outbox.put_off_job(bigint)
   execute on outbox.reconcile(integer)
   execute on outbox.record_attempts(uuid,json)
   execute on outbox.record_delivered(uuid,uuid[],uuid[],integer[],integer[],jsonb,integer[])
@@ -867,5 +930,6 @@ worker may
   execute on outbox.secrets_to_seal(text,integer)
   execute on outbox.sweep_workers()
   execute on outbox.unclaim_deliveries(uuid,uuid[],uuid[])
+  execute on outbox.unclaim_followers(uuid,uuid[],uuid[])
   usage on schema graphile_worker
   usage on schema outbox
