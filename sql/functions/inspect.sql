@@ -38,6 +38,7 @@ as $$
     case
       when not s.enabled then 'the subscription is not enabled'
       when not s.topics && outbox.topic_candidates(e.topic) then format('topic %s is not among %s', e.topic, s.topics)
+        || case when starts_with(e.topic, 'postrider.') and '*' = any (s.topics) then ': * leaves out postrider.*' else '' end
       when not outbox.filter_matches(e.payload::jsonb, s.filter_path)
         then 'filter: ' || coalesce(outbox.explain_filter(e.payload::jsonb, s.filter), 'no match')
       when d.disabled_at is not null then 'matches; the destination is disabled: ' || d.disabled_reason

@@ -8,7 +8,7 @@ parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_candidates text[] := array['*'];
+  v_candidates text[] := case when starts_with(topic, 'postrider.') then '{}' else '{*}' end;
   v_prefix     text := '';
   v_word       text;
 begin
@@ -23,6 +23,6 @@ end
 $$;
 
 comment on function outbox.topic_candidates(text) is
-  'Lists every subscription topic that wants this topic: *, each prefix with .*, and the topic itself; a subscription matches if its topics overlap.';
+  'Lists every subscription topic that wants this topic: *, each prefix with .*, and the topic itself; a subscription matches if its topics overlap. What Postrider says itself (postrider.*) is not wanted by *, only by name.';
 
 revoke all on function outbox.topic_candidates(text) from public;

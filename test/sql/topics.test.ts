@@ -7,9 +7,11 @@ const candidates: readonly (readonly [topic: string, candidates: readonly string
   ["ping", ["*", "ping"]],
   ["order.paid", ["*", "order.*", "order.paid"]],
   ["order.paid.late", ["*", "order.*", "order.paid.*", "order.paid.late"]],
+  ["postrider", ["*", "postrider"]],
+  ["postrider.alert.poison", ["postrider.*", "postrider.alert.*", "postrider.alert.poison"]],
 ];
 
-test("a topic is wanted by its name, by each prefix, and by *", async () => {
+test("a topic is wanted by its name, by each prefix, and by * unless it is Postrider's own", async () => {
   await using db = await testDatabase();
   for (const [topic, expected] of candidates) {
     assert.deepEqual(await db.one("select outbox.topic_candidates($1) as list", [topic]), { list: expected });
@@ -26,6 +28,9 @@ const wanted: readonly (readonly [pattern: string, topic: string, wants: boolean
   ["order.paid", "order.paid", true],
   ["order.paid", "order.paid.late", false],
   ["paid", "order.paid", false],
+  ["*", "postrider.test", false],
+  ["postrider.*", "postrider.test", true],
+  ["postrider.*", "postrider", false],
 ];
 
 const wantsSql = "select outbox.check_topics(array[$1]) && outbox.topic_candidates($2) as wants";
@@ -39,10 +44,10 @@ test("a prefix wants every topic below it, not itself", async (t) => {
   }
 });
 
-test("a pattern wants a topic if it is *, the topic, or a prefix with something behind it", async () => {
+test("a pattern wants a topic if it is the topic, a prefix with something behind it, or * and the topic is not Postrider's own", async () => {
   await using db = await testDatabase();
   const topic = fc
-    .array(fc.constantFrom("a", "b", "a_1"), { minLength: 1, maxLength: 4 })
+    .array(fc.constantFrom("a", "b", "a_1", "postrider"), { minLength: 1, maxLength: 4 })
     .map((words) => words.join("."));
   const pattern = fc.oneof(
     topic,
@@ -57,7 +62,9 @@ test("a pattern wants a topic if it is *, the topic, or a prefix with something 
     [pairs.map(([first]) => first), pairs.map(([, second]) => second)],
   );
   const expected = pairs.map(([first, second]) => ({
-    wants: first === "*" || first === second || (first.endsWith("*") && second.startsWith(first.slice(0, -1))),
+    wants:
+      first === second ||
+      (first === "*" ? !second.startsWith("postrider.") : first.endsWith("*") && second.startsWith(first.slice(0, -1))),
   }));
   assert.deepEqual(rows, expected);
 });
