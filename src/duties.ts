@@ -4,6 +4,7 @@ import type { Config } from "./config.ts";
 import type { Connections, ConnectionsOptions } from "./connections.ts";
 import { inspectDestinations, sealOldSecrets } from "./inspection.ts";
 import type { Log } from "./log.ts";
+import { evaluateAlerts } from "./queries/alerts.ts";
 import {
   disableFailing,
   expireDeliveries,
@@ -50,6 +51,7 @@ export const createDuties = (options: DutiesOptions): readonly Duty[] => {
     { name: "release_held", everyMs: 250, run: () => once(releaseHeld(kysely)) },
     { name: "expire_deliveries", everyMs: 5_000, run: () => untilNone(expireDeliveries(kysely)) },
     { name: "advance_replays", everyMs: 200, run: () => advanceReplays(kysely) },
+    { name: "evaluate_alerts", everyMs: 5_000, run: () => untilNone(evaluateAlerts(kysely)) },
     { name: "inspect_destinations", everyMs: 1_000, run: () => inspectDestinations(options) },
     { name: "seal_old_secrets", everyMs: 10_000, run: () => once(sealOldSecrets(options)) },
     { name: "hold_strays", everyMs: 15_000, run: () => once(holdStrays(kysely)) },

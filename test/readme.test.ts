@@ -114,6 +114,24 @@ const promises: readonly (readonly [
     },
   ],
   [
+    "alerts go to who subscribed to them, and can be looked at",
+    async (db, [made, alerts]) => {
+      assert.deepEqual(alerts, []);
+      await db.query("select outbox.disable_destination(id) from outbox.destinations where name = 'Slow'");
+      await db.query("select outbox.evaluate_alerts()");
+      const told = await db.query(
+        `select d.name, e.topic from outbox.deliveries as v
+         join outbox.destinations as d on d.id = v.destination_id
+         join outbox.events as e on e.id = v.event_id where d.id = $1 order by e.topic`,
+        [made?.[0]?.create_destination],
+      );
+      assert.deepEqual(told, [
+        { name: "alerts", topic: "postrider.alert.dead_letter" },
+        { name: "alerts", topic: "postrider.alert.destination_disabled" },
+      ]);
+    },
+  ],
+  [
     "a replay is tried dry, runs, and is seen running",
     async (db, [dry = [], ran = [], progress = []]) => {
       assert.deepEqual(

@@ -144,6 +144,28 @@ test("the table of what happens has each code of a failure, and no other", () =>
   assert.deepEqual(new Set(codes), new Set(failureCodes));
 });
 
+test("the table of remedies has each code of a failure, and what outbox.remedy says of it", async () => {
+  await using db = await testDatabase();
+  const listed = named(table("code of the last error", "what to do (`outbox.remedy(code)`)"));
+  assert.deepEqual(new Set(namesOf(listed)), new Set([...failureCodes, "expired", "poison"]));
+  for (const [code, remedy] of listed)
+    assert.deepEqual(await db.one("select outbox.remedy($1) as remedy", [code]), { remedy });
+});
+
+test("the table of alerts has each kind, with the fields of the policy and their defaults", async () => {
+  await using db = await testDatabase();
+  const rows = table("kind", "tells that", "severity", "policy `alerts`");
+  const { comment } = await db.one(
+    `select col_description('outbox.alerts'::regclass, attnum) as comment from pg_attribute
+     where attrelid = 'outbox.alerts'::regclass and attname = 'kind'`,
+  );
+  const kinds = namesOf(named(rows));
+  assert.deepEqual(new Set(comment.match(/\w+_\w+|backlog|poison/g)), new Set(kinds));
+  const fields = rows.flatMap(([, , , cell = ""]) => [...cell.matchAll(/`(\w+)`: ([\d.]+)/g)]);
+  const { alerts } = await db.one("select outbox.default_policy() -> 'alerts' as alerts");
+  assert.deepEqual(Object.fromEntries(fields.map(([, name, value]) => [name, Number(value)])), alerts);
+});
+
 /** The code that a delivery ends with when this is done to it. */
 const endedBy = async (db: TestDatabase, sql: string): Promise<string> => {
   const { id, subscriptionId } = await addDestination(db);

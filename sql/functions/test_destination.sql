@@ -26,7 +26,7 @@ begin
   perform set_config('outbox.fan_out', 'deferred', true);
   v_event_id := outbox.insert_own_event(
     'postrider.test', case v_destination.tenant_id when '*' then 'default' else v_destination.tenant_id end,
-    jsonb_build_object(
+    json_build_object(
       'test', true, 'text', 'A test event of Postrider: nothing has happened.', 'destination_id', v_destination.id,
       'destination', v_destination.name, 'requested_by', coalesce(test_destination.actor, session_user)),
     null);

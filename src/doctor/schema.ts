@@ -12,6 +12,7 @@ export const triggers = {
   "destination_secrets._100_check": "check_destinations",
   "destinations._100_check": "check_destinations",
   "destinations._200_refuse_delete": "check_destinations",
+  "destinations._300_restart_streak": "alerts_streaks",
   "events._050_reserve_topics": "own_events",
   "events._100_dedupe": "dedupe",
   "events._200_refuse_update": "check_destinations",

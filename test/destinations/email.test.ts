@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Message } from "../../src/destination.ts";
 import { destination as email } from "../../src/destinations/email.ts";
-import { alertMessage, alertOf } from "../support/alerts.ts";
+import { alertMessage, alertOf } from "../support/alert_message.ts";
 import { openDestination, testDestination } from "../support/contract.ts";
 import { eventOfMail, startSmtp, startSmtpForwarder } from "../support/smtp.ts";
 

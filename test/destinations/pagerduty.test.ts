@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Message, Outcome } from "../../src/destination.ts";
 import { destination as pagerduty } from "../../src/destinations/pagerduty.ts";
-import { alertMessage, alertOf } from "../support/alerts.ts";
+import { alertMessage, alertOf } from "../support/alert_message.ts";
 import { type DeliverOptions, openDestination, testDestination } from "../support/contract.ts";
 import { startForwarder } from "../support/forwarder.ts";
 import { eventOfPagerDuty, routingKey, startPagerDuty } from "../support/pagerduty.ts";

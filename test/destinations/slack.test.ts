@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Message, Outcome } from "../../src/destination.ts";
 import { destination as slack } from "../../src/destinations/slack.ts";
-import { alertMessage, alertOf } from "../support/alerts.ts";
+import { alertMessage, alertOf } from "../support/alert_message.ts";
 import { type DeliverOptions, openDestination, testDestination } from "../support/contract.ts";
 import { startForwarder } from "../support/forwarder.ts";
 import type { Reply } from "../support/receiver.ts";

@@ -74,6 +74,9 @@ const ownersOnly = [
   `select * from outbox.claim_suspect(${id}, ${ids}, ${ids})`,
   `select outbox.quarantine(${ids}, ${ids})`,
   `select outbox.fan_out_events(${ids})`,
+  "select outbox.insert_own_event('postrider.x', 'default', '{}')",
+  "select outbox.resolve_alert('a', 'b', 'c')",
+  "select * from outbox.alert_cursor",
   "select outbox.create_partition('events', current_date)",
 ] as const;
 
@@ -103,13 +106,14 @@ const inspectors = [
   "select number, outcome, code, error, worker_id from outbox.attempts",
   "select id, tenant_id, name, type, policy, problem from outbox.destinations",
   "select id, destination_id, topics, enabled from outbox.subscriptions",
-  ...["destination_types", "destination_health", "workers", "instance", "audit_log", "deferred_events"].map(
+  ...["destination_types", "destination_health", "workers", "instance", "audit_log", "deferred_events", "alerts"].map(
     (table) => `select * from outbox.${table}`,
   ),
-  ...["pending", "dead_letters", "destination_status", "lag", "replay_progress"].map(
+  ...["open_alerts", "pending", "dead_letters", "destination_status", "lag", "replay_progress"].map(
     (view) => `select * from outbox.${view}`,
   ),
   `select * from outbox.event_timeline(${id})`,
+  "select outbox.remedy('dns')",
 ];
 const contents = [
   "select payload from outbox.events",
@@ -139,6 +143,7 @@ const workers = [
   "select outbox.fan_out_deferred()",
   "select outbox.reconcile()",
   "select outbox.advance_replays()",
+  "select outbox.evaluate_alerts()",
   "select outbox.maintain_partitions()",
   "select graphile_worker.add_job('mine')",
 ];
