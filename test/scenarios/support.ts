@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 /** What scenarios share: a database of their own, a receiver that knows when each event came, and how long events took. */
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -116,3 +117,22 @@ export const percentiles = (timesMs: readonly number[]) => {
 export const promise = (holds: boolean, what: string): void => {
   if (!holds) throw new Error(`does not hold: ${what}`);
 };
+=======
+/** What scenarios share. */
+import { setTimeout as pause } from "node:timers/promises";
+
+const untilPauseMs = 50;
+
+/** Asks again and again until the answer is yes. */
+export const until = async (what: string, limitMs: number, holds: () => Promise<boolean>): Promise<void> => {
+  const giveUpAt = performance.now() + limitMs;
+  while (!(await holds())) {
+    if (performance.now() > giveUpAt) throw new Error(`Not within ${limitMs} ms: ${what}`);
+    await pause(untilPauseMs);
+  }
+};
+
+/** The figure that this share of all figures does not exceed. */
+export const percentile = (figures: readonly number[], share: number): number =>
+  figures.toSorted((a, b) => a - b)[Math.ceil(figures.length * share) - 1] ?? Number.NaN;
+>>>>>>> bbfdeee (Measure replays and start positions beside live events)
