@@ -48,15 +48,10 @@ export const createDuties = (options: DutiesOptions): readonly Duty[] => {
     { name: "fan_out_deferred", everyMs: 100, run: () => untilNone(fanOutDeferred(kysely)) },
     { name: "refresh_job_statistics", everyMs: 500, run: () => once(refreshJobStatistics(kysely)) },
     { name: "schedule_due", everyMs: 1_000, run: () => untilNone(scheduleDue(kysely)) },
-<<<<<<< HEAD
     { name: "release_held", everyMs: 250, run: () => once(releaseHeld(kysely)) },
     { name: "expire_deliveries", everyMs: 5_000, run: () => untilNone(expireDeliveries(kysely)) },
-    { name: "advance_replays", everyMs: 200, run: () => advanceReplays(kysely) },
-    { name: "evaluate_alerts", everyMs: 5_000, run: () => untilNone(evaluateAlerts(kysely)) },
-=======
-    { name: "release_held", everyMs: 1_000, run: () => once(releaseHeld(kysely)) },
     { name: "advance_replays", everyMs: 100, run: () => advanceReplays(kysely) },
->>>>>>> bbfdeee (Measure replays and start positions beside live events)
+    { name: "evaluate_alerts", everyMs: 5_000, run: () => untilNone(evaluateAlerts(kysely)) },
     { name: "inspect_destinations", everyMs: 1_000, run: () => inspectDestinations(options) },
     { name: "seal_old_secrets", everyMs: 10_000, run: () => once(sealOldSecrets(options)) },
     { name: "hold_strays", everyMs: 15_000, run: () => once(holdStrays(kysely)) },

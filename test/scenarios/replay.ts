@@ -10,7 +10,6 @@ import { type ReceivedRequest, type Receiver, startReceiver } from "../support/r
 import type { Stage } from "./run.ts";
 import { percentile, until } from "./support.ts";
 
-const limitMs = 300_000;
 const idOf = ({ headers }: ReceivedRequest): string => String(headers["webhook-id"]);
 
 /** Inserts so many events a second, each in its own transaction, until told to stop; returns when each was inserted. */
@@ -39,7 +38,7 @@ const startLive = (pool: pg.Pool, perSecond: number) => {
 /** Milliseconds from insert to arrival of 99 of 100, after all of them came. */
 const liveP99 = async (receiver: Receiver, insertedAt: ReadonlyMap<string, number>): Promise<number> => {
   const arrivals = () => receiver.requests.filter((request) => insertedAt.has(idOf(request)));
-  await until("the live events arrived", limitMs, async () => arrivals().length >= insertedAt.size);
+  await until("the live events arrived", async () => arrivals().length >= insertedAt.size);
   return percentile(
     arrivals().map((request) => request.receivedAt.getTime() - (insertedAt.get(idOf(request)) ?? 0)),
     0.99,
@@ -62,12 +61,12 @@ export const run = async ({ serverUrl, smoke }: Stage) => {
   const livePerSecond = smoke ? 20 : 50;
   const quietMs = smoke ? 1_000 : 20_000;
   await using receiver = await startReceiver();
-  await using database = await openDatabase(serverUrl, "scenario_replay", receiver.url);
+  await using database = await stageDatabase(serverUrl, "scenario_replay", receiver.url);
   const { pool } = database;
   await using _worker = await startWorkerProcess(database.url);
   await insertEvents(pool, history);
-  await until("history arrived", limitMs, async () => receiver.count >= history);
-  await until("history is recorded", limitMs, async () => {
+  await until("history arrived", async () => receiver.count >= history);
+  await until("history is recorded", async () => {
     const { rows } = await pool.query("select count(*)::int as n from outbox.deliveries where status <> 'delivered'");
     return rows[0].n === 0;
   });
@@ -86,7 +85,7 @@ export const run = async ({ serverUrl, smoke }: Stage) => {
        filter => '{"live": {"$exists": false}}')`,
     [rate, max],
   );
-  await until("the replay is done", limitMs, async () => {
+  await until("the replay is done", async () => {
     const { rows } = await pool.query("select status, waiting::int from outbox.replay_progress");
     return rows[0].status === "done" && rows[0].waiting === 0;
   });

@@ -10,7 +10,6 @@ import { startReceiver } from "../support/receiver.ts";
 import type { Stage } from "./run.ts";
 import { until } from "./support.ts";
 
-const limitMs = 300_000;
 const levels = ["read committed", "repeatable read"];
 
 /** Transactions one after another, open for up to so long, with events at their start and end; some are rolled back. */
@@ -44,7 +43,7 @@ export const run = async ({ serverUrl, smoke }: Stage) => {
   const holdMs = smoke ? 300 : 3_000;
   const betweenMs = smoke ? 300 : 1_000;
   await using receiver = await startReceiver();
-  await using database = await openDatabase(serverUrl, "scenario_start_position");
+  await using database = await stageDatabase(serverUrl, "scenario_start_position");
   const { pool } = database;
   await using _worker = await startWorkerProcess(database.url);
   const stopping = new AbortController();
@@ -62,11 +61,11 @@ export const run = async ({ serverUrl, smoke }: Stage) => {
   stopping.abort();
   const committed = (await producing).flat();
   const expected = committed.length * subscriptions;
-  await until("every history is handed over", limitMs, async () => {
+  await until("every history is handed over", async () => {
     const { rows } = await pool.query("select count(*)::int as n from outbox.replays where status <> 'done'");
     return rows[0].n === 0;
   });
-  await until("everything arrived", limitMs, async () => {
+  await until("everything arrived", async () => {
     const { rows } = await pool.query(
       "select count(*) filter (where status = 'delivered')::int as n, count(*)::int as all from outbox.deliveries",
     );

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 /** What scenarios share: a database of their own, a receiver that knows when each event came, and how long events took. */
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -106,33 +105,17 @@ export const insertSteadily = async (
   return total;
 };
 
+/** The figure that this share of all figures does not exceed. */
+export const percentile = (figures: readonly number[], share: number): number =>
+  figures.toSorted((a, b) => a - b)[Math.ceil(figures.length * share) - 1] ?? Number.NaN;
+
 /** Half and 99 in 100 of the times are no longer than these. */
-export const percentiles = (timesMs: readonly number[]) => {
-  const sorted = timesMs.toSorted((a, b) => a - b);
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
-  return { p50Ms: at(0.5), p99Ms: at(0.99) };
-};
+export const percentiles = (timesMs: readonly number[]) => ({
+  p50Ms: percentile(timesMs, 0.5),
+  p99Ms: percentile(timesMs, 0.99),
+});
 
 /** Fails a scenario: a promise did not hold. */
 export const promise = (holds: boolean, what: string): void => {
   if (!holds) throw new Error(`does not hold: ${what}`);
 };
-=======
-/** What scenarios share. */
-import { setTimeout as pause } from "node:timers/promises";
-
-const untilPauseMs = 50;
-
-/** Asks again and again until the answer is yes. */
-export const until = async (what: string, limitMs: number, holds: () => Promise<boolean>): Promise<void> => {
-  const giveUpAt = performance.now() + limitMs;
-  while (!(await holds())) {
-    if (performance.now() > giveUpAt) throw new Error(`Not within ${limitMs} ms: ${what}`);
-    await pause(untilPauseMs);
-  }
-};
-
-/** The figure that this share of all figures does not exceed. */
-export const percentile = (figures: readonly number[], share: number): number =>
-  figures.toSorted((a, b) => a - b)[Math.ceil(figures.length * share) - 1] ?? Number.NaN;
->>>>>>> bbfdeee (Measure replays and start positions beside live events)

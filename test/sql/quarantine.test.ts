@@ -183,22 +183,42 @@ test("the late answer of a worker that was taken for lost is kept beside the qua
   assert.deepEqual((await attemptsOf(db, id)).at(-1), { number: 3, late: true, outcome: "delivered", code: null });
 });
 
-test("who was not alone at the third death is a suspect, and not yet guilty", async () => {
+test("a suspect of a destination that is disabled is held, and comes back as a suspect", async () => {
   await using db = await testDatabase();
   const { id: destinationId } = await addDestination(db);
-  const { id } = await addEvent(db);
+  const suspects = await addEvents(db, 2);
   for (let deaths = 0; deaths < 2; deaths++) await loseWorker(db);
   await db.query("select outbox.disable_destination($1)", [destinationId]);
   const worker = await startHandWorker(db);
   for (let looks = 0; looks < 2; looks++) assert.deepEqual(await worker.claim(), []);
-  const held = await deliveryOf(db, id);
-  assert.deepEqual([held.status, held.error_code], ["held", "poison"], "a suspect stays one while it is held");
+  const standing = async () => (await deliveriesOf(db)).map(({ status, error_code }) => [status, error_code]);
+  assert.deepEqual(await standing(), Array(2).fill(["held", "poison"]));
   await db.query("select outbox.enable_destination($1), outbox.release_held()", [destinationId]);
-  await db.query("update outbox.deliveries set error_code = 'worker_lost'");
-  for (const deaths of [3, 4]) {
-    assert.equal((await loseWorker(db))[0]?.attempt, deaths);
-    assert.equal((await deliveryOf(db, id)).status, "pending");
-  }
-  await loseWorker(db);
-  assert.deepEqual([(await deliveryOf(db, id)).status, (await deliveryOf(db, id)).error_code], ["dead", "poison"]);
+  assert.deepEqual(
+    (await worker.claim()).map(({ event_id }) => event_id),
+    [suspects[0]?.id],
+  );
+});
+
+test("a suspect takes a place of a limited destination only when it is tried, and waits for one like others", async () => {
+  await using db = await testDatabase();
+  const { id: destinationId } = await addDestination(db);
+  await addEvents(db, 3);
+  for (let deaths = 0; deaths < 2; deaths++) await loseWorker(db);
+  await db.query("select outbox.update_destination($1, policy => '{\"in_flight_max\": 2}')", [destinationId]);
+  const [first, second] = [await startHandWorker(db), await startHandWorker(db)];
+  const places = async () => (await db.one("select count(*)::int as n from outbox.slots")).n;
+  await first.claim();
+  assert.equal(await places(), 1);
+  const [innocent] = await addEvents(db, 1);
+  assert.deepEqual(
+    (await second.claim()).map(({ event_id }) => event_id),
+    [innocent?.id],
+  );
+  assert.equal(await places(), 2);
+  await hurry(db);
+  assert.deepEqual(await second.claim(), []);
+  assert.equal(await places(), 2);
+  const held = await db.query("select distinct error_code, held_reason from outbox.deliveries where status = 'held'");
+  assert.deepEqual(held, [{ error_code: "poison", held_reason: "limit" }]);
 });
