@@ -1,15 +1,16 @@
 /** One lane alone reaches at least 200 deliveries a second to a fast receiver: what is behind its head goes without jobs. */
 import assert from "node:assert/strict";
-import { openDatabase, startReceiver, startWorkerProcess } from "../bench/support.ts";
+import { startReceiver, startWorkerProcess } from "../bench/support.ts";
 import { addDestination } from "../support/factory.ts";
 import type { Stage } from "./run.ts";
+import { stageDatabase } from "./support.ts";
 
 const promised = 200;
 
 export const run = async ({ serverUrl, smoke }: Stage): Promise<Readonly<Record<string, unknown>>> => {
   const events = smoke ? 200 : 5_000;
   await using receiver = await startReceiver();
-  await using database = await openDatabase(serverUrl, "postrider_lane_rate");
+  await using database = await stageDatabase(serverUrl, "lane_rate");
   const { pool } = database;
   const { id } = await addDestination(pool, { config: { url: receiver.url } });
   await pool.query(

@@ -6,11 +6,11 @@
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import type pg from "pg";
-import { openDatabase } from "../bench/support.ts";
 import { startWorkerProcess } from "../chaos/support/worker.ts";
 import { addDestination } from "../support/factory.ts";
 import { type Reply, startReceiver } from "../support/receiver.ts";
 import type { Stage } from "./run.ts";
+import { stageDatabase } from "./support.ts";
 
 const failureShare = 0.05;
 const producers = 4;
@@ -120,7 +120,7 @@ export const run = async ({ serverUrl, smoke }: Stage): Promise<Readonly<Record<
       return book.answerTo(line, n);
     },
   });
-  await using database = await openDatabase(serverUrl, "postrider_lanes");
+  await using database = await stageDatabase(serverUrl, "lanes");
   const { pool } = database;
   const { id } = await addDestination(pool, {
     config: { url: receiver.url },

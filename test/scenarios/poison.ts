@@ -4,17 +4,17 @@
  */
 import assert from "node:assert/strict";
 import { migrate } from "../../src/index.ts";
-import { openDatabase } from "../bench/support.ts";
 import { deadly, fragile } from "../chaos/support/fragile.ts";
 import { within } from "../chaos/support/ledger.ts";
 import { spawnWorker } from "../chaos/support/worker.ts";
 import type { Stage } from "./run.ts";
+import { stageDatabase } from "./support.ts";
 
 const limitMs = { settled: 300_000, next: 30_000 };
 
 export const run = async ({ serverUrl, smoke }: Stage) => {
   const innocents = smoke ? 9 : 499;
-  await using database = await openDatabase(serverUrl, `scenario_poison_${process.pid}`);
+  await using database = await stageDatabase(serverUrl, "poison");
   const { pool, url } = database;
   await migrate({ connectionString: url, destinations: [fragile] });
   await pool.query("select outbox.create_destination('fragile', '{}')");

@@ -5,10 +5,10 @@
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import type pg from "pg";
-import { insertEvents, openDatabase, startWorkerProcess } from "../bench/support.ts";
+import { insertEvents, startWorkerProcess } from "../bench/support.ts";
 import { type ReceivedRequest, type Receiver, startReceiver } from "../support/receiver.ts";
 import type { Stage } from "./run.ts";
-import { percentile, until } from "./support.ts";
+import { percentile, stageDatabase, until } from "./support.ts";
 
 const idOf = ({ headers }: ReceivedRequest): string => String(headers["webhook-id"]);
 
@@ -61,7 +61,7 @@ export const run = async ({ serverUrl, smoke }: Stage) => {
   const livePerSecond = smoke ? 20 : 50;
   const quietMs = smoke ? 1_000 : 20_000;
   await using receiver = await startReceiver();
-  await using database = await stageDatabase(serverUrl, "scenario_replay", receiver.url);
+  await using database = await stageDatabase(serverUrl, "replay", receiver.url);
   const { pool } = database;
   await using _worker = await startWorkerProcess(database.url);
   await insertEvents(pool, history);

@@ -5,10 +5,10 @@
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import pg from "pg";
-import { openDatabase, startWorkerProcess } from "../bench/support.ts";
+import { startWorkerProcess } from "../bench/support.ts";
 import { startReceiver } from "../support/receiver.ts";
 import type { Stage } from "./run.ts";
-import { until } from "./support.ts";
+import { stageDatabase, until } from "./support.ts";
 
 const levels = ["read committed", "repeatable read"];
 
@@ -43,7 +43,7 @@ export const run = async ({ serverUrl, smoke }: Stage) => {
   const holdMs = smoke ? 300 : 3_000;
   const betweenMs = smoke ? 300 : 1_000;
   await using receiver = await startReceiver();
-  await using database = await stageDatabase(serverUrl, "scenario_start_position");
+  await using database = await stageDatabase(serverUrl, "start_position");
   const { pool } = database;
   await using _worker = await startWorkerProcess(database.url);
   const stopping = new AbortController();

@@ -6,9 +6,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import type pg from "pg";
 import { openDatabase } from "../bench/support.ts";
 
-/** A fresh migrated database for a scenario, on the server of the test run or of the scenario's own run. */
-export const stageDatabase = (serverUrl: string, scenario: string) =>
-  openDatabase(serverUrl, `${process.env.POSTRIDER_TEST_RUN ?? "postrider"}_${scenario}`);
+/** A fresh migrated database for a scenario, with one destination at the target if there is one. */
+export const stageDatabase = (serverUrl: string, scenario: string, target?: string) =>
+  openDatabase(serverUrl, `${process.env.POSTRIDER_TEST_RUN ?? "postrider"}_${scenario}`, target);
 
 /** Makes a webhook destination; returns its id. */
 export const addWebhook = async (

@@ -3,12 +3,13 @@
  * alone, for as long as it is there; the newer one delivers everything, once.
  */
 import assert from "node:assert/strict";
-import { insertEvents, openDatabase } from "../bench/support.ts";
+import { insertEvents } from "../bench/support.ts";
 import { within } from "../chaos/support/ledger.ts";
 import { newerPreset, writeNewerJobs } from "../support/newer.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { startTestWorker } from "../support/worker.ts";
 import type { Stage } from "./run.ts";
+import { stageDatabase } from "./support.ts";
 
 const limitMs = 60_000;
 
@@ -16,7 +17,7 @@ export const run = async ({ serverUrl, smoke }: Stage) => {
   const events = smoke ? 1_000 : 20_000;
   const aloneMs = smoke ? 2_000 : 20_000;
   await using receiver = await startReceiver({ record: "count" });
-  await using database = await openDatabase(serverUrl, `scenario_two_versions_${process.pid}`, receiver.url);
+  await using database = await stageDatabase(serverUrl, "two_versions", receiver.url);
   const { pool } = database;
   await writeNewerJobs(pool);
   const one = async (sql: string) => (await pool.query(sql)).rows[0];

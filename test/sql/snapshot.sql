@@ -4,6 +4,50 @@
 type attempt_outcome as enum ('delivered', 'retry', 'dead', 'unknown')
 type delivery_status as enum ('pending', 'held', 'delivered', 'dead', 'cancelled')
 
+table alert_cursor
+  only_row boolean not null default true
+  audit_id bigint not null
+  seen_audit_ids bigint[] not null default '{}'::bigint[]
+  at timestamp with time zone not null
+  next_audit_id bigint
+  next_at timestamp with time zone
+  next_xid xid8
+  slow_checks_at timestamp with time zone not null default '-infinity'::timestamp with time zone
+  constraint alert_cursor_pkey PRIMARY KEY (only_row)
+  constraint next_is_whole CHECK ((num_nulls(next_audit_id, next_at, next_xid) = ANY (ARRAY[0, 3])))
+  constraint there_is_one_cursor CHECK (only_row)
+
+table alerts
+  id bigint not null generated always as identity
+  kind text not null
+  severity text not null
+  state text not null default 'firing'::text
+  tenant_id text not null
+  destination_id uuid not null
+  dedup_key text not null
+  level integer not null default 0
+  since timestamp with time zone not null
+  count bigint not null
+  title text not null
+  text text not null
+  last_error jsonb
+  look text not null
+  redrive text
+  seen_at timestamp with time zone not null default now()
+  told_at timestamp with time zone not null default now()
+  event_id uuid
+  created_at timestamp with time zone not null default now()
+  resolved_at timestamp with time zone
+  constraint alerts_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES outbox.destinations(id) ON DELETE CASCADE
+  constraint alerts_pkey PRIMARY KEY (id)
+  constraint resolved_with_a_time CHECK (((state = 'resolved'::text) = (resolved_at IS NOT NULL)))
+  constraint severity_is_known CHECK ((severity = ANY (ARRAY['info'::text, 'warning'::text, 'critical'::text])))
+  constraint state_is_known CHECK ((state = ANY (ARRAY['firing'::text, 'resolved'::text])))
+  INDEX alerts_by_destination ON outbox.alerts USING btree (destination_id, id)
+  INDEX alerts_by_key ON outbox.alerts USING btree (dedup_key, id)
+  UNIQUE INDEX alerts_open ON outbox.alerts USING btree (dedup_key, level) WHERE (resolved_at IS NULL)
+  INDEX alerts_resolved ON outbox.alerts USING btree (resolved_at) WHERE (resolved_at IS NOT NULL)
+
 table applied_files
   path text not null
   checksum text not null
@@ -29,6 +73,7 @@ table attempts partition by RANGE (event_id)
   constraint attempts_pkey PRIMARY KEY (event_id, subscription_id, number, late)
   constraint code_unless_delivered CHECK (((outcome = 'delivered'::outbox.attempt_outcome) = (code IS NULL)))
   constraint trigger_is_known CHECK ((trigger = ANY (ARRAY['event'::text, 'retry'::text, 'redrive'::text, 'replay'::text])))
+  INDEX attempts_with_trouble ON outbox.attempts USING btree (destination_id, started_at) WHERE ((number > 1) OR (outcome <> 'delivered'::outbox.attempt_outcome))
 
 table audit_log
   id bigint not null generated always as identity
@@ -91,6 +136,7 @@ table deliveries partition by RANGE (event_id)
   constraint held_while_held CHECK ((((status = 'held'::outbox.delivery_status) = (held_at IS NOT NULL)) AND ((held_at IS NULL) = (held_reason IS NULL))))
   constraint lane_seq_is_the_seq_of_a_keyed_event CHECK (((lane_seq IS NULL) OR ((lane_seq = seq) AND (key IS NOT NULL))))
   constraint next_attempt_only_while_pending CHECK (((next_attempt_at IS NULL) OR (status = 'pending'::outbox.delivery_status)))
+  INDEX deliveries_by_death ON outbox.deliveries USING btree (dead_at) WHERE (dead_at IS NOT NULL)
   INDEX deliveries_by_next_attempt ON outbox.deliveries USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL)
   INDEX deliveries_by_replay ON outbox.deliveries USING btree (replay_id, event_id) WHERE (replay_id IS NOT NULL)
   INDEX deliveries_dead ON outbox.deliveries USING btree (destination_id, dead_at) WHERE (dead_at IS NOT NULL)
@@ -112,6 +158,7 @@ table destination_health with (fillfactor=50)
   window_failures integer not null default 0
   constraint destination_health_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES outbox.destinations(id) ON DELETE CASCADE
   constraint destination_health_pkey PRIMARY KEY (destination_id)
+  INDEX destination_health_by_failure ON outbox.destination_health USING btree (last_failure_at) WHERE (last_failure_at IS NOT NULL)
 
 table destination_secrets
   id bigint not null generated always as identity
@@ -128,6 +175,7 @@ table destination_secrets
   constraint destination_secrets_pkey PRIMARY KEY (id)
   constraint either_plain_or_sealed CHECK (((value IS NULL) <> (sealed IS NULL)))
   constraint sealed_with_a_known_key CHECK (((sealed IS NULL) = (key_id IS NULL)))
+  INDEX destination_secrets_by_end ON outbox.destination_secrets USING btree (valid_until) WHERE (valid_until IS NOT NULL)
   INDEX destination_secrets_by_key ON outbox.destination_secrets USING btree (key_id)
   trigger _100_check BEFORE INSERT OR UPDATE ON outbox.destination_secrets FOR EACH ROW EXECUTE FUNCTION outbox.tg_destination_secrets__check()
 
@@ -159,11 +207,13 @@ table destinations
   constraint disabled_with_a_reason CHECK (((disabled_at IS NULL) = (disabled_reason IS NULL)))
   constraint name_is_1_to_128_characters CHECK (((char_length(name) >= 1) AND (char_length(name) <= 128)))
   constraint tenant_id_is_a_tenant_or_all CHECK (((tenant_id = '*'::text) OR (tenant_id ~ '\A[^[:cntrl:][:space:]*]{1,128}\Z'::text)))
+  INDEX destinations_by_backlog_alert ON outbox.destinations USING btree (((((policy -> 'alerts'::text) ->> 'backlog_seconds'::text))::numeric)) WHERE (((policy -> 'alerts'::text) ? 'backlog_seconds'::text) AND (deleted_at IS NULL))
   UNIQUE INDEX destinations_by_name ON outbox.destinations USING btree (tenant_id, name) WHERE (deleted_at IS NULL)
   INDEX destinations_by_type ON outbox.destinations USING btree (type)
   INDEX destinations_to_check ON outbox.destinations USING btree (id) WHERE ((checked_version <> version) AND (deleted_at IS NULL))
   trigger _100_check BEFORE INSERT OR UPDATE ON outbox.destinations FOR EACH ROW EXECUTE FUNCTION outbox.tg_destinations__check()
   trigger _200_refuse_delete BEFORE DELETE ON outbox.destinations FOR EACH ROW EXECUTE FUNCTION outbox.tg_destinations__refuse_delete()
+  trigger _300_restart_streak AFTER UPDATE ON outbox.destinations FOR EACH ROW WHEN (((new.version <> old.version) AND (NOT (new.disabled_at IS DISTINCT FROM old.disabled_at)) AND (NOT (new.deleted_at IS DISTINCT FROM old.deleted_at)))) EXECUTE FUNCTION outbox.tg_destinations__restart_streak()
 
 table events partition by RANGE (id)
   id uuid not null default outbox.uuid_v7()
@@ -192,6 +242,7 @@ table events partition by RANGE (id)
   constraint times_are_near_the_present CHECK ((((occurred_at >= '2000-01-01 00:00:00+00'::timestamp with time zone) AND (occurred_at <= (created_at + '1 day'::interval))) AND ((COALESCE(deliver_after, created_at) >= '2000-01-01 00:00:00+00'::timestamp with time zone) AND (COALESCE(deliver_after, created_at) <= (created_at + '400 days'::interval)))))
   constraint topic_is_dotted_lower_case CHECK (((topic ~ '\A[a-z0-9_]+(\.[a-z0-9_]+)*\Z'::text) AND (octet_length(topic) <= 128)))
   constraint traceparent_is_w3c CHECK ((traceparent ~ '\A[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z'::text))
+  trigger _050_reserve_topics BEFORE INSERT ON outbox.events FOR EACH ROW WHEN (starts_with(new.topic, 'postrider.'::text)) EXECUTE FUNCTION outbox.tg_events__reserve_topics()
   trigger _100_dedupe BEFORE INSERT ON outbox.events FOR EACH ROW WHEN ((new.dedupe_key IS NOT NULL)) EXECUTE FUNCTION outbox.tg_events__dedupe()
   trigger _200_refuse_update BEFORE UPDATE ON outbox.events FOR EACH STATEMENT EXECUTE FUNCTION outbox.tg_refuse_change()
   trigger _500_fan_out AFTER INSERT ON outbox.events REFERENCING NEW TABLE AS new_events FOR EACH STATEMENT EXECUTE FUNCTION outbox.tg_events__fan_out()
@@ -403,6 +454,24 @@ view lanes with (security_invoker=true)
   head_next_attempt_at timestamp with time zone
   head_error_code text
 
+view open_alerts with (security_invoker=true)
+  kind text
+  severity text
+  tenant_id text
+  destination text
+  since timestamp with time zone
+  count bigint
+  title text
+  text text
+  error_code text
+  error text
+  remedy text
+  look text
+  redrive text
+  id bigint
+  destination_id uuid
+  dedup_key text
+
 view pending with (security_invoker=true)
   event_id uuid
   subscription_id uuid
@@ -449,6 +518,16 @@ function advance_replay(replay outbox.replays)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function advance_replays()
   returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function alert_from_audit(entry outbox.audit_log)
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
+function alert_look(kind text, destination_id uuid)
+  returns text language sql immutable parallel safe
+function alert_redrive(kind text, destination_id uuid)
+  returns text language sql immutable parallel safe
+function alert_setting(policy jsonb, name text)
+  returns numeric language sql immutable parallel safe
+function alert_time(at timestamp with time zone)
+  returns text language sql immutable parallel safe
 function allowance(destination_id uuid)
   returns integer language sql volatile set search_path=pg_catalog, pg_temp
 function attempt_trigger(number integer, requested_by text, replay_id bigint)
@@ -521,6 +600,8 @@ function create_partition(parent text, day date)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function create_subscription(destination_id uuid, topics text[] DEFAULT '{*}'::text[], filter jsonb DEFAULT NULL::jsonb, actor text DEFAULT NULL::text, start text DEFAULT 'now'::text, ordered boolean DEFAULT false, on_dead text DEFAULT 'block'::text)
   returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function dead_letter_words(kind text, name text, count bigint)
+  returns text[] language sql immutable parallel safe
 function default_policy()
   returns jsonb language sql immutable parallel safe
 function delete_destination(destination_id uuid, actor text DEFAULT NULL::text)
@@ -531,6 +612,8 @@ function deliver_history(subscription_id uuid, start text, actor text)
   returns bigint language plpgsql volatile set search_path=pg_catalog, pg_temp
 function deliver_job(deliveries json, run_at timestamp with time zone, priority integer)
   returns graphile_worker.job_spec language sql immutable
+function described_error(code text, message text)
+  returns jsonb language sql immutable parallel safe
 function destinations_to_check(max integer DEFAULT 100)
   returns SETOF uuid language sql stable security definer set search_path=pg_catalog, pg_temp
 function disable_destination(destination_id uuid, reason text DEFAULT 'by hand'::text, actor text DEFAULT NULL::text)
@@ -543,6 +626,20 @@ function enable_destination(destination_id uuid, actor text DEFAULT NULL::text)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function end_of_range(replay outbox.replays)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function evaluate_alerts(max integer DEFAULT 1000, slow_every interval DEFAULT '00:00:30'::interval)
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set enable_seqscan=off set jit=off
+function evaluate_audit(entry_cursor outbox.alert_cursor, max integer, OUT told integer, OUT seen bigint[])
+  returns record language plpgsql volatile set search_path=pg_catalog, pg_temp
+function evaluate_backlogs(max integer)
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
+function evaluate_dead_letters(since timestamp with time zone, max integer)
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
+function evaluate_rates(max integer)
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
+function evaluate_secrets(max integer)
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
+function evaluate_streaks(since timestamp with time zone, max integer)
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
 function event_timeline(event_id uuid)
   returns TABLE(at timestamp with time zone, what text, attempt integer, detail text, destination text, subscription_id uuid) language sql stable
 function expire(event_ids uuid[], subscription_ids uuid[])
@@ -561,6 +658,10 @@ function explain_operator(payload jsonb, operator text, operand jsonb, path text
   returns text language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function fail_probes(recorded outbox.recorded_attempt[])
   returns void language sql volatile set search_path=pg_catalog, pg_temp
+function failing_destinations()
+  returns TABLE(destination_id uuid, window_seconds numeric, attempts bigint, failures bigint, since timestamp with time zone) language sql stable
+function failures_max(policy jsonb)
+  returns numeric language sql immutable parallel safe
 function fan_out_deferred(max_events integer DEFAULT 10000)
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function fan_out_deferred_among(event_ids uuid[])
@@ -583,6 +684,8 @@ function get_destination(destination_id uuid)
   returns outbox.destinations language plpgsql volatile set search_path=pg_catalog, pg_temp
 function get_subscription(subscription_id uuid)
   returns outbox.subscriptions language plpgsql volatile set search_path=pg_catalog, pg_temp
+function gets_own_events(destination_id uuid)
+  returns boolean language sql stable
 function grant_functions(role_name name, signatures text[])
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function grant_inspector(role_name name)
@@ -603,7 +706,7 @@ function heartbeat(worker_id uuid)
   returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function hold_strays()
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set enable_seqscan=off set enable_bitmapscan=off
-function insert_own_event(topic text, tenant_id text, payload jsonb, key text DEFAULT NULL::text)
+function insert_own_event(topic text, tenant_id text, payload json, key text DEFAULT NULL::text)
   returns uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function insert_replay(replay outbox.replays)
   returns bigint language sql volatile set search_path=pg_catalog, pg_temp
@@ -643,6 +746,8 @@ function label_lane(subscription_id uuid, key text, max integer DEFAULT 1000)
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off
 function lane_reason(subscription_id uuid, key text)
   returns text language sql stable set search_path=pg_catalog, pg_temp
+function last_error_of(destination_id uuid)
+  returns jsonb language sql stable
 function leads_lane(subscription_id uuid, key text, lane_seq bigint)
   returns boolean language plpgsql stable set search_path=pg_catalog, pg_temp set enable_seqscan=off
 function least_of(ids uuid[])
@@ -665,6 +770,10 @@ function max_age(policy jsonb)
   returns interval language sql immutable parallel safe
 function may_fan_out_deferred()
   returns boolean language sql volatile set search_path=pg_catalog, pg_temp
+function move_alert_cursor(settled boolean)
+  returns void language sql volatile set search_path=pg_catalog, pg_temp
+function new_dead_letters(since timestamp with time zone)
+  returns TABLE(destination_id uuid, kind text, dedup_key text, open_alert_id bigint, count bigint, first_at timestamp with time zone, last_at timestamp with time zone) language sql stable
 function new_deliveries(tenant_id text, topics text[], payload jsonb, deliver_after timestamp with time zone)
   returns TABLE(subscription_id uuid, destination_id uuid, status outbox.delivery_status, held_at timestamp with time zone, held_reason text, next_attempt_at timestamp with time zone, ordered boolean) language sql stable
 function new_replay(subscription outbox.subscriptions, since timestamp with time zone, until timestamp with time zone, rate numeric, actor text)
@@ -673,6 +782,8 @@ function oldest_held(destination_id uuid, max integer)
   returns SETOF outbox.deliveries language sql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set enable_bitmapscan=off
 function open_circuit(destination_id uuid, policy jsonb, failures integer, error text)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function overdue_destinations()
+  returns TABLE(destination_id uuid, since timestamp with time zone, waiting bigint) language sql stable
 function pause_replay(replay_id bigint, actor text DEFAULT NULL::text)
   returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
 function pending_deliveries()
@@ -695,6 +806,8 @@ function put_off_job(job_id bigint)
   returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
 function quarantine(event_ids uuid[], subscription_ids uuid[])
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
+function raise_alert(destination outbox.destinations, kind text, severity text, dedup_key text, since timestamp with time zone, count bigint, title text, text text, last_error jsonb DEFAULT NULL::jsonb, level integer DEFAULT 0, seen_at timestamp with time zone DEFAULT now())
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function reconcile(max integer DEFAULT 10000)
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function record_attempts(worker_id uuid, attempts json)
@@ -721,6 +834,8 @@ function release_held()
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function release_limited(hold outbox.holds)
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
+function remedy(code text)
+  returns text language sql immutable parallel safe
 function replace_secret(destination_id uuid, name text, value text, overlap interval)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function replay(subscription_id uuid, since timestamp with time zone, until timestamp with time zone DEFAULT now(), topics text[] DEFAULT NULL::text[], filter jsonb DEFAULT NULL::jsonb, dry_run boolean DEFAULT false, max bigint DEFAULT NULL::bigint, rate numeric DEFAULT 100, actor text DEFAULT NULL::text)
@@ -733,6 +848,12 @@ function requested_by(delivery outbox.deliveries, failures_since integer)
   returns text language sql immutable parallel safe
 function require_same_instance()
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function resolve_alert(dedup_key text, title text, text text, kind text DEFAULT NULL::text)
+  returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
+function resolve_dead_letters(max integer)
+  returns integer language sql volatile set search_path=pg_catalog, pg_temp
+function resolve_others(kind text, present text[], title text, text text, max integer)
+  returns integer language sql volatile set search_path=pg_catalog, pg_temp
 function resume_lanes(deliveries outbox.deliveries[])
   returns void language sql volatile set search_path=pg_catalog, pg_temp
 function resume_replay(replay_id bigint, rate numeric DEFAULT NULL::numeric, actor text DEFAULT NULL::text)
@@ -767,6 +888,8 @@ function sweep_workers()
   returns SETOF uuid language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function takes_followers(destination outbox.destinations)
   returns boolean language sql stable
+function tell_alert(alert outbox.alerts, kind text DEFAULT NULL::text)
+  returns uuid language plpgsql volatile set search_path=pg_catalog, pg_temp
 function tenant_of(deliveries outbox.deliveries[])
   returns text language sql immutable set search_path=pg_catalog, pg_temp
 function tend_lanes(max integer DEFAULT 1000)
@@ -781,10 +904,14 @@ function tg_destinations__check()
   returns trigger language plpgsql volatile set search_path=pg_catalog, pg_temp
 function tg_destinations__refuse_delete()
   returns trigger language plpgsql volatile set search_path=pg_catalog, pg_temp
+function tg_destinations__restart_streak()
+  returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function tg_events__dedupe()
   returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function tg_events__fan_out()
   returns trigger language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
+function tg_events__reserve_topics()
+  returns trigger language plpgsql volatile set search_path=pg_catalog, pg_temp
 function tg_refuse_change()
   returns trigger language plpgsql volatile set search_path=pg_catalog, pg_temp
 function tg_subscriptions__check()
@@ -823,6 +950,7 @@ producer may
   usage on schema outbox
 
 inspector may
+  select on outbox.alerts
   select on outbox.attempts (code, destination_id, duration_ms, error, event_id, late, number, outcome, requested_by, started_at, subscription_id, trigger, worker_id)
   select on outbox.audit_log
   execute on outbox.circuit_of(outbox.holds)
@@ -840,8 +968,10 @@ inspector may
   select on outbox.lag
   select on outbox.lanes
   select on outbox.limits
+  select on outbox.open_alerts
   select on outbox.pending
   execute on outbox.pending_deliveries()
+  execute on outbox.remedy(text)
   select on outbox.replay_progress
   select on outbox.replays (actor, after_event_id, created_at, db_user, destination_id, finished_at, id, left_alone, looked_at, made, max_deliveries, rate, repeated, repeats, since, status, subscription_id, tenant_id, topics, until, until_event_id, waits_for)
   select on outbox.subscriptions (created_at, destination_id, enabled, id, on_dead, ordered, tenant_id, topics, updated_at)
@@ -851,6 +981,7 @@ inspector may
   usage on schema outbox
 
 operator may
+  select on outbox.alerts
   select on outbox.attempts (code, destination_id, duration_ms, error, event_id, late, number, outcome, requested_by, started_at, subscription_id, trigger, worker_id)
   select on outbox.audit_log
   execute on outbox.cancel(uuid,uuid,text)
@@ -878,11 +1009,13 @@ operator may
   select on outbox.lag
   select on outbox.lanes
   select on outbox.limits
+  select on outbox.open_alerts
   execute on outbox.pause_replay(bigint,text)
   select on outbox.pending
   execute on outbox.pending_deliveries()
   execute on outbox.prune(interval)
   execute on outbox.redrive(uuid,uuid,uuid,timestamp with time zone,timestamp with time zone,text,outbox.delivery_status[],integer,boolean,text)
+  execute on outbox.remedy(text)
   execute on outbox.replay(uuid,timestamp with time zone,timestamp with time zone,text[],jsonb,boolean,bigint,numeric,text)
   select on outbox.replay_progress
   select on outbox.replays (actor, after_event_id, created_at, db_user, destination_id, finished_at, id, left_alone, looked_at, made, max_deliveries, rate, repeated, repeats, since, status, subscription_id, tenant_id, topics, until, until_event_id, waits_for)
@@ -906,6 +1039,7 @@ worker may
   execute on outbox.claim_followers(uuid,uuid[],uuid[],integer[])
   execute on outbox.destinations_to_check(integer)
   execute on outbox.disable_failing()
+  execute on outbox.evaluate_alerts(integer,interval)
   execute on outbox.expire_deliveries(integer)
   execute on outbox.fan_out_deferred(integer)
   execute on outbox.hand_over_job(bigint,integer)
