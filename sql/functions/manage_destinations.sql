@@ -124,7 +124,9 @@ begin
     or jsonb_path_exists(update_destination.secrets, 'strict $.* ? (@.type() != "string")')) then
     perform outbox.refuse_input('secrets', 'must be an object of strings', '{"signing_secret": "whsec_..."}');
   end if;
-  perform outbox.forget_failures(v_destination.id);
+  if num_nonnulls(update_destination.config, update_destination.policy, update_destination.secrets) > 0 then
+    perform outbox.forget_failures(v_destination.id);
+  end if;
   for v_secret in select s.key, s.value from jsonb_each_text(update_destination.secrets) as s loop
     perform outbox.replace_secret(v_destination.id, v_secret.key, v_secret.value, interval '0');
   end loop;

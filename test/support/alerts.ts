@@ -59,7 +59,7 @@ export const failInARow = (db: TestDatabase, destinationId: string, failures: nu
 
 /** The destination has answered just now. */
 export const answer = (db: TestDatabase, destinationId: string) =>
-  db.query("select outbox.record_success(array[$1]::uuid[])", [destinationId]);
+  db.query("select outbox.record_success(array[$1]::uuid[], array[1])", [destinationId]);
 
 /** The engine notes what it did to a destination. */
 export const note = (on: Runner, action: string, destinationId: string, detail: object = {}, actor = "postrider") =>
