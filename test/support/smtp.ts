@@ -85,7 +85,9 @@ export const startSmtp = async (options: SmtpOptions = {}): Promise<SmtpTestServ
     onRcptTo: ({ address }, _session, done) => done(errorOf(options.onRecipient?.(address))),
     onData: (stream, { envelope, user, secure }, done) => {
       const take = async () => {
-        const source = String(await buffer(stream));
+        // The client may be cut off in the middle of it: then there is no mail.
+        const source = await buffer(stream).then(String, () => undefined);
+        if (source === undefined) return;
         const mail = {
           from: envelope.mailFrom === false ? "" : envelope.mailFrom.address,
           to: envelope.rcptTo.map(({ address }) => address),
