@@ -12,6 +12,7 @@ import {
   holdStrays,
   maintainPartitions,
   prune,
+  pruneRows,
   reconcile,
   refreshJobStatistics,
   releaseHeld,
@@ -39,8 +40,13 @@ const untilNone = async (count: Promise<number>): Promise<boolean> => (await cou
 /** The duties of one worker process. */
 export const createDuties = (options: DutiesOptions): readonly Duty[] => {
   const { kysely } = options.database;
+  const told = new Map<string, string | null>();
+  /** Says of each day once why it stays. */
   const pruneAll = async (): Promise<void> => {
-    for (const day of await prune(kysely, options.config.retentionDays)) options.log.info({ ...day }, "prune");
+    for (const day of await prune(kysely, options.config.retentionDays)) {
+      if (told.get(day.partition) !== day.reason) options.log.info({ ...day }, "prune");
+      told.set(day.partition, day.reason);
+    }
   };
   return [
     { name: "heartbeat", everyMs: 2_000, run: () => once(options.stayAlive()) },
@@ -59,6 +65,7 @@ export const createDuties = (options: DutiesOptions): readonly Duty[] => {
     { name: "reconcile", everyMs: 15_000, run: () => once(reconcile(kysely)) },
     { name: "close_idle", everyMs: 60_000, run: () => once(options.connections.closeIdle()) },
     { name: "maintain_partitions", everyMs: hourMs, run: () => once(maintainPartitions(kysely)) },
-    { name: "prune", everyMs: hourMs, run: () => once(pruneAll()) },
+    { name: "prune", everyMs: 60_000, run: () => once(pruneAll()) },
+    { name: "prune_rows", everyMs: 1_000, run: () => once(pruneRows(kysely)) },
   ];
 };

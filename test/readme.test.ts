@@ -114,6 +114,18 @@ const promises: readonly (readonly [
     },
   ],
   [
+    "topics have retentions of their own",
+    async (db) => {
+      const rows = await db.query(
+        "select topics, extract(epoch from keep) / 86400 as days from outbox.retention order by 1",
+      );
+      assert.deepEqual(
+        rows.map(({ topics, days }) => `${topics} ${Number(days)}`),
+        ["audit.* 400", "cart.* 3"],
+      );
+    },
+  ],
+  [
     "alerts go to who subscribed to them, and can be looked at",
     async (db, [made, alerts]) => {
       assert.deepEqual(alerts, []);

@@ -35,8 +35,10 @@ create or replace function outbox.grant_inspector(role_name name) returns void
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform outbox.grant_functions(role_name,
-    '{worker_lease(),pending_deliveries(),event_timeline(uuid),circuit_of(outbox.holds),time_of(uuid),remedy(text)}');
+  perform outbox.grant_functions(role_name, array[
+    'worker_lease()', 'pending_deliveries()', 'event_timeline(uuid)', 'circuit_of(outbox.holds)', 'time_of(uuid)', 'remedy(text)',
+    'open_before(timestamptz, xid)'
+  ]);
   execute format(
     'grant select (id, seq, topic, tenant_id, key, occurred_at, created_at, deliver_after, expires_at, dedupe_key, traceparent) on outbox.events to %I',
     role_name);
@@ -47,7 +49,7 @@ begin
     'grant select (event_id, subscription_id, number, late, outcome, code, started_at, duration_ms, trigger, requested_by, worker_id, destination_id, error) on outbox.attempts to %I',
     role_name);
   execute format(
-    'grant select on outbox.deliveries, outbox.deferred_events, outbox.destination_types, outbox.destination_health, outbox.holds, outbox.limits, outbox.workers, outbox.instance, outbox.audit_log, outbox.alerts, outbox.open_alerts, outbox.pending, outbox.dead_letters, outbox.destination_status, outbox.lanes, outbox.lag, outbox.replay_progress to %I',
+    'grant select on outbox.deliveries, outbox.deferred_events, outbox.destination_types, outbox.destination_health, outbox.holds, outbox.limits, outbox.workers, outbox.instance, outbox.audit_log, outbox.alerts, outbox.retention, outbox.pruned_days, outbox.open_alerts, outbox.pending, outbox.dead_letters, outbox.destination_status, outbox.lanes, outbox.lag, outbox.storage, outbox.replay_progress to %I',
     role_name);
   execute format(
     'grant select (id, subscription_id, destination_id, tenant_id, repeats, status, waits_for, actor, db_user, since, until, topics, max_deliveries, rate, after_event_id, until_event_id, looked_at, repeated, made, left_alone, created_at, finished_at) on outbox.replays to %I',
@@ -84,6 +86,7 @@ begin
     'cancel_replay(bigint, text)',
     'test_destination(uuid, text)',
     'prune(interval)',
+    'set_retention(text, interval, text)',
     'confirm_instance()'
   ]);
 end
@@ -130,7 +133,8 @@ begin
     'evaluate_alerts(integer, interval)',
     'refresh_job_statistics()',
     'maintain_partitions(integer)',
-    'prune(interval)'
+    'prune(interval)',
+    'prune_rows(integer)'
   ]);
   execute format('grant select on outbox.applied_files to %I', role_name);
   execute format('grant usage on schema graphile_worker to %I', role_name);

@@ -1,4 +1,4 @@
--- A day's partition is a range of ids. Ahead of time they are made, behind they are dropped.
+-- A day's partition is a range of ids. Ahead of time they are made; prune.sql drops them behind.
 
 create or replace function outbox.uuid_at(at timestamptz) returns uuid
   language sql immutable parallel safe
@@ -80,49 +80,3 @@ $$;
 revoke all on function outbox.maintain_partitions(integer) from public;
 comment on function outbox.maintain_partitions(integer) is
   'Makes the partitions of today and the days ahead. If it has not run for so long that none is left, the default partitions catch the rows, and they are moved now: a producer never fails for want of a partition.';
-
-create or replace function outbox.prune(retention interval default '30 days') returns table (partition text, dropped boolean, reason text)
-  language plpgsql security definer
-  set search_path = pg_catalog, pg_temp
-  set lock_timeout = '200ms'
-as $$
-declare
-  v_day date;
-  v_waiting bigint;
-begin
-  if retention < interval '1 day' then
-    raise exception 'retention: must be at least 1 day, not %', retention
-      using errcode = 'PR001', hint = 'Partitions are days: nothing younger can be dropped.';
-  end if;
-  for v_day in
-    select to_date(right(c.relname, 8), 'YYYYMMDD')
-    from pg_inherits as i
-    join pg_class as c on c.oid = i.inhrelid
-    where i.inhparent = 'outbox.events'::regclass
-    and c.relname ~ '^events_[0-9]{8}$'
-    and (to_date(right(c.relname, 8), 'YYYYMMDD') + 1)::timestamp at time zone 'UTC' < now() - retention
-    order by 1
-  loop
-    partition := to_char(v_day, 'YYYYMMDD');
-    begin
-      execute format('lock table outbox.%I in access exclusive mode', 'deliveries_' || partition);
-      execute format('select count(*) from (select from outbox.%I where status in (''pending'', ''held'') limit 1000) as w',
-        'deliveries_' || partition) into v_waiting;
-      dropped := v_waiting = 0;
-      reason := case when not dropped then v_waiting || ' deliveries are pending or held' end;
-      if dropped then
-        execute format('drop table if exists outbox.%I, outbox.%I, outbox.%I',
-          'attempts_' || partition, 'deliveries_' || partition, 'events_' || partition);
-      end if;
-    exception when lock_not_available then
-      dropped := false;
-      reason := 'in use, tried again at the next run';
-    end;
-    return next;
-  end loop;
-  delete from outbox.dedupe_keys as k where k.created_at < now() - retention;
-end
-$$;
-revoke all on function outbox.prune(interval) from public;
-comment on function outbox.prune(interval) is
-  'Drops the days older than the retention, never one that still holds a pending or held delivery, and never waiting for a lock in front of producers. Returns a row for each such day, with what keeps it.';

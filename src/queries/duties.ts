@@ -41,6 +41,9 @@ export const maintainPartitions = async (kysely: Kysely<unknown>): Promise<void>
   await sql`select outbox.maintain_partitions()`.execute(kysely);
 };
 
+/** Deletes rows of topics that are past their retention from a day that is kept for others. Returns how many events. */
+export const pruneRows = (kysely: Kysely<unknown>) => count(kysely, sql`select outbox.prune_rows() as count`);
+
 /** A day that is past its retention. */
 export interface PrunedPartition {
   readonly partition: string;

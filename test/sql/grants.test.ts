@@ -98,6 +98,7 @@ const operators = [
   "select outbox.cancel_replay(1)",
   `select outbox.test_destination(${id})`,
   `select outbox.cancel(${id})`,
+  "select outbox.set_retention('order.paid', '3 days')",
   "select outbox.confirm_instance()",
 ];
 const inspectors = [
@@ -106,10 +107,18 @@ const inspectors = [
   "select number, outcome, code, error, worker_id from outbox.attempts",
   "select id, tenant_id, name, type, policy, problem from outbox.destinations",
   "select id, destination_id, topics, enabled from outbox.subscriptions",
-  ...["destination_types", "destination_health", "workers", "instance", "audit_log", "deferred_events", "alerts"].map(
-    (table) => `select * from outbox.${table}`,
-  ),
-  ...["open_alerts", "pending", "dead_letters", "destination_status", "lag", "replay_progress"].map(
+  ...[
+    "destination_types",
+    "destination_health",
+    "workers",
+    "instance",
+    "audit_log",
+    "deferred_events",
+    "alerts",
+    "retention",
+    "pruned_days",
+  ].map((table) => `select * from outbox.${table}`),
+  ...["open_alerts", "pending", "dead_letters", "destination_status", "lag", "storage", "replay_progress"].map(
     (view) => `select * from outbox.${view}`,
   ),
   `select * from outbox.event_timeline(${id})`,
@@ -145,6 +154,7 @@ const workers = [
   "select outbox.advance_replays()",
   "select outbox.evaluate_alerts()",
   "select outbox.maintain_partitions()",
+  "select outbox.prune_rows()",
   "select graphile_worker.add_job('mine')",
 ];
 

@@ -132,12 +132,12 @@ test("days past the retention are dropped when all in them is finished", async (
 
 test("a day that holds a pending or held delivery is never dropped", async () => {
   await using db = await testDatabase();
-  const { id: destinationId } = await addDestination(db);
+  const { id: destinationId } = await addDestination(db, { name: "orders" });
   for (const days of [40, 50]) await makeDay(db, days);
   await addOldEvent(db, 50);
   await db.query("select outbox.disable_destination($1)", [destinationId]);
   await addOldEvent(db, 40);
-  const reason = "1 deliveries are pending or held";
+  const reason = "1 deliveries are pending or held: 1 for orders";
   assert.deepEqual(await prune(db, "1 day"), Array(2).fill({ dropped: false, reason }));
   assert.deepEqual((await daysOf(db)).slice(0, 2), [-50, -40]);
 
