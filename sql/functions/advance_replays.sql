@@ -1,7 +1,7 @@
 -- How replays and start positions move: in small steps, each one transaction with the place that it has come to.
 
 create or replace function outbox.replay_candidates(replay outbox.replays, max integer)
-  returns table (event_id uuid, seq bigint, key text, tenant_id text, deliver_after timestamptz, fate text)
+  returns table (event_id uuid, fate text)
   language sql stable
   set search_path = pg_catalog, pg_temp
   set enable_seqscan = off
@@ -10,7 +10,7 @@ create or replace function outbox.replay_candidates(replay outbox.replays, max i
   set enable_mergejoin = off
 as $$
   select
-    e.id, e.seq, e.key, e.tenant_id, e.deliver_after,
+    scanned.id,
     case
       when not (
         s.tenant_id in (e.tenant_id, '*')
@@ -28,22 +28,28 @@ as $$
     order by i.id
     limit replay_candidates.max
   ) as scanned
-  join outbox.events as e on e.id = scanned.id
+  cross join lateral (select * from outbox.events as v where v.id = scanned.id offset 0) as e
   cross join (
     select n.tenant_id, n.destination_id, n.topics, n.filter_path
     from outbox.subscriptions as n
     where n.id = replay.subscription_id
     offset 0
   ) as s
-  left join outbox.deliveries as d on d.event_id = scanned.id and d.subscription_id = replay.subscription_id
+  left join lateral (
+    select * from outbox.deliveries as v where v.event_id = scanned.id and v.subscription_id = replay.subscription_id offset 0
+  ) as d on true
 $$;
 revoke all on function outbox.replay_candidates(outbox.replays, integer) from public;
 comment on function outbox.replay_candidates(outbox.replays, integer) is
-  'The next events of the run, at most max, and the fate of each: its delivery is to be made, to be repeated, or left alone; null for one that does not match (or, for a start position, is delivered already).';
+  'The next events of the run, at most max, and the fate of each: its delivery is to be made, to be repeated, or left alone; null for one that does not match (or, for a start position, is delivered already). Each row is looked up by its key: joined, a partition without statistics was read whole for each event.';
 
 create or replace function outbox.replay_obstacle(replay outbox.replays) returns text
   language plpgsql stable
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set enable_sort = off
+  set jit = off
 as $$
 declare
   v_unfinished_max constant integer := 1000;
@@ -82,6 +88,9 @@ comment on function outbox.replay_obstacle(outbox.replays) is
 create or replace function outbox.advance_replay(replay outbox.replays) returns void
   language plpgsql
   set search_path = pg_catalog, pg_temp
+  set enable_seqscan = off
+  set enable_bitmapscan = off
+  set jit = off
 as $$
 declare
   -- Behind the live events (0) and the further jobs of a flood (up to 1,000).
@@ -96,6 +105,8 @@ declare
   v_looked_at integer;
   v_last uuid;
   v_left_alone integer;
+  v_make uuid[];
+  v_repeat uuid[];
   v_repeated integer;
   v_made integer;
   v_event_ids uuid[];
@@ -105,38 +116,43 @@ begin
     return;
   end if;
 
-  with looked as materialized (
-    select c.*, count(*) filter (where c.fate in ('make', 'repeat')) over (order by c.event_id) as n
+  select
+    count(*), outbox.greatest_of(array_agg(t.event_id)), count(*) filter (where t.fate = 'leave'),
+    array_agg(t.event_id) filter (where t.fate = 'make'), array_agg(t.event_id) filter (where t.fate = 'repeat')
+  into v_looked_at, v_last, v_left_alone, v_make, v_repeat
+  from (
+    select c.event_id, c.fate, count(*) filter (where c.fate in ('make', 'repeat')) over (order by c.event_id) as n
     from outbox.replay_candidates(replay, v_scan) as c
-  ), taken as materialized (
-    select * from looked as l where l.n <= v_take
-  ), made as (
+  ) as t
+  where t.n <= v_take;
+
+  with made as (
     insert into outbox.deliveries
       (event_id, subscription_id, destination_id, tenant_id, seq, key, next_attempt_at, job_at, redriven_by, replay_id)
     select
-      t.event_id, replay.subscription_id, replay.destination_id, t.tenant_id, t.seq, t.key, greatest(t.deliver_after, now()),
-      case when t.deliver_after > now() then null else now() end, replay.actor, replay.id
-    from taken as t
-    where t.fate = 'make'
+      e.id, replay.subscription_id, replay.destination_id, e.tenant_id, e.seq, e.key, greatest(e.deliver_after, now()),
+      case when e.deliver_after > now() then null else now() end, replay.actor, replay.id
+    from outbox.events as e
+    where e.id = any (v_make)
+    and e.id > replay.after_event_id and e.id <= v_last
+    order by e.id
     on conflict do nothing
     returning event_id, seq, job_at
   ), repeated as (
     update outbox.deliveries as d
     set status = 'pending', next_attempt_at = now(), job_at = now(), finished_at = null, dead_at = null, failure_count = 0,
       redriven_by = replay.actor, replay_id = replay.id, redrive_count = coalesce(d.redrive_count, 0) + 1
-    from taken as t
-    where t.fate = 'repeat'
-    and d.event_id = t.event_id
+    where d.event_id = any (v_repeat)
+    and d.event_id > replay.after_event_id and d.event_id <= v_last
     and d.subscription_id = replay.subscription_id
     and d.status in ('delivered', 'dead')
     and d.finished_at < replay.created_at
     returning d.event_id, d.seq, d.job_at
   )
   select
-    (select count(*) from taken), (select outbox.greatest_of(array_agg(t.event_id)) from taken as t),
-    (select count(*) from taken as t where t.fate = 'leave'), (select count(*) from repeated), (select count(*) from made),
+    (select count(*) from repeated), (select count(*) from made),
     (select array_agg(w.event_id order by w.seq) from (select * from made union all select * from repeated) as w where w.job_at is not null)
-  into v_looked_at, v_last, v_left_alone, v_repeated, v_made, v_event_ids;
+  into v_repeated, v_made, v_event_ids;
 
   if v_event_ids is not null then
     perform outbox.wake(

@@ -61,13 +61,13 @@ as $$
     select from pg_stat_activity as a
     where a.datid = (select d.oid from pg_database as d where d.datname = current_database())
     and a.pid <> pg_backend_pid()
-    and a.backend_type <> 'autovacuum worker'
+    and a.usesysid is not null
     and age(a.backend_xmin) >= age(xid::xid)
   )
 $$;
 revoke all on function outbox.has_snapshot_before(xid8) from public;
 comment on function outbox.has_snapshot_before(xid8) is
-  'Whether somebody in this database may still look through a snapshot that does not show this transaction, which has ended: a repeatable read transaction that has written nothing yet has no id, but it shows here. An id from before a restore is nobody''s.';
+  'Whether somebody in this database may still look through a snapshot that does not show this transaction, which has ended: a repeatable read transaction that has written nothing yet has no id, but it shows here. Autovacuum, which has no user, does not count. An id from before a restore is nobody''s.';
 
 create or replace function outbox.end_of_range(replay outbox.replays) returns void
   language plpgsql

@@ -515,7 +515,7 @@ function admit_deliveries(INOUT event_ids uuid[], INOUT subscription_ids uuid[])
 function admit_for(destination_id uuid, event_ids uuid[], subscription_ids uuid[])
   returns outbox.deliveries[] language plpgsql volatile set search_path=pg_catalog, pg_temp
 function advance_replay(replay outbox.replays)
-  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+  returns void language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set enable_bitmapscan=off set jit=off
 function advance_replays()
   returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function alert_from_audit(entry outbox.audit_log)
@@ -841,9 +841,9 @@ function replace_secret(destination_id uuid, name text, value text, overlap inte
 function replay(subscription_id uuid, since timestamp with time zone, until timestamp with time zone DEFAULT now(), topics text[] DEFAULT NULL::text[], filter jsonb DEFAULT NULL::jsonb, dry_run boolean DEFAULT false, max bigint DEFAULT NULL::bigint, rate numeric DEFAULT 100, actor text DEFAULT NULL::text)
   returns TABLE(replay_id bigint, matched bigint, repeats bigint, makes bigint, leaves_alone bigint, oldest timestamp with time zone, newest timestamp with time zone, takes interval) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function replay_candidates(replay outbox.replays, max integer)
-  returns TABLE(event_id uuid, seq bigint, key text, tenant_id text, deliver_after timestamp with time zone, fate text) language sql stable set search_path=pg_catalog, pg_temp set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
+  returns TABLE(event_id uuid, fate text) language sql stable set search_path=pg_catalog, pg_temp set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
 function replay_obstacle(replay outbox.replays)
-  returns text language plpgsql stable set search_path=pg_catalog, pg_temp
+  returns text language plpgsql stable set search_path=pg_catalog, pg_temp set enable_seqscan=off set enable_bitmapscan=off set enable_sort=off set jit=off
 function requested_by(delivery outbox.deliveries, failures_since integer)
   returns text language sql immutable parallel safe
 function require_same_instance()

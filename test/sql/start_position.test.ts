@@ -119,6 +119,23 @@ test("so does one that a repeatable read transaction from before the creation in
   assert.deepEqual(await eventsOf(db, subscriptionId), [hidden.id]);
 });
 
+test("an owner without special rights sees old snapshots too, and does not wait for autovacuum", async () => {
+  await using db = await testDatabase();
+  const role = `${new URL(db.url).pathname.slice(1)}_owner`;
+  await db.query(`create role ${role}; grant usage on schema outbox to ${role};
+    grant execute on function outbox.has_snapshot_before(xid8) to ${role}`);
+  await using reader = await db.client();
+  await reader.query("begin isolation level repeatable read; select from outbox.lag");
+  const { xid } = await db.one("select pg_current_xact_id()::text as xid");
+  await using owner = await db.client();
+  await owner.query(`set role ${role}`);
+  const seen = async () => (await owner.query("select outbox.has_snapshot_before($1) as seen", [xid])).rows[0].seen;
+  assert.equal(await seen(), true);
+  await reader.query("commit");
+  assert.equal(await seen(), false);
+  await db.query(`drop owned by ${role}; drop role ${role}`);
+});
+
 test("so does one that was committed while the transaction that makes the subscription was still open", async () => {
   await using db = await testDatabase();
   const { id } = await addDestination(db);
