@@ -3,7 +3,7 @@
  * function in `doctor/`; what is wrong comes with the SQL or the command that mends it.
  */
 import { connect } from "./database.ts";
-import { checkDestinations, checkSecrets } from "./doctor/destinations.ts";
+import { checkCircuits, checkDestinations, checkSecrets } from "./doctor/destinations.ts";
 import { checkInstance, checkMigrations, checkPartitions, checkTriggers } from "./doctor/schema.ts";
 import {
   checkClock,
@@ -11,12 +11,13 @@ import {
   checkNotificationQueue,
   checkOldTransactions,
   checkPooler,
+  checkReplicationSlots,
   checkServerSettings,
 } from "./doctor/server.ts";
 import { checkBacklog, checkDeadLetters, checkJobs, checkWorkers } from "./doctor/work.ts";
 import { codeOf, messageOf, PostriderError } from "./errors.ts";
 import { type Check, type Finding, type Patient, problem, warning } from "./finding.ts";
-import { readServer } from "./queries/doctor.ts";
+import { readServer } from "./queries/server.ts";
 
 /** A finding, and the check that made it. */
 export interface Diagnosis extends Finding {
@@ -31,6 +32,7 @@ const serverChecks = {
   pooler: checkPooler,
   notifications: checkNotificationQueue,
   transactions: checkOldTransactions,
+  replication: checkReplicationSlots,
   migrations: checkMigrations,
 } as const satisfies Record<string, Check>;
 
@@ -41,10 +43,14 @@ const installationChecks = {
   workers: checkWorkers,
   secrets: checkSecrets,
   destinations: checkDestinations,
+  circuits: checkCircuits,
   dead_letters: checkDeadLetters,
   backlog: checkBacklog,
   jobs: checkJobs,
 } as const satisfies Record<string, Check>;
+
+/** The names of all checks. */
+export const checkNames: readonly string[] = Object.keys({ ...serverChecks, ...installationChecks });
 
 /** A check that cannot look is a finding too, and does not keep the others from looking. */
 const run = async (check: Check, patient: Patient): Promise<readonly Finding[]> => {

@@ -6,6 +6,9 @@ import type { Config } from "./config.ts";
 export const levels = ["ok", "warning", "problem"] as const;
 export type Level = (typeof levels)[number];
 
+/** Receivers refuse signatures whose time is 5 minutes off; long before that, something is wrong. */
+export const skewMsMax = { warning: 2_000, problem: 60_000 };
+
 /** One thing that was looked at. */
 export interface Finding {
   readonly level: Level;

@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readConfig } from "../src/config.ts";
 import { triggers } from "../src/doctor/schema.ts";
-import { examine } from "../src/doctor.ts";
-import { listOldTransactions } from "../src/queries/doctor.ts";
+import { checkNames, examine } from "../src/doctor.ts";
+import { listOldTransactions } from "../src/queries/server.ts";
 import { ailments } from "./support/ailments.ts";
 import { runCommand } from "./support/command.ts";
-import { type TestDatabase, testDatabase } from "./support/database.ts";
+import { type TestDatabase, testDatabase, testServer } from "./support/database.ts";
+import { codeIn, table } from "./support/readme.ts";
+import { startTestWorker } from "./support/worker.ts";
 
 /** What a check finds, apart from what is well. */
 const diagnose = async (db: TestDatabase, check: string, env: NodeJS.ProcessEnv = {}) => {
@@ -45,10 +47,11 @@ test("the doctor's list of triggers is that of a migrated database", async () =>
 test("a transaction that stays open is found, with what ends it", async () => {
   await using db = await testDatabase();
   await using idle = await db.client();
+  await idle.query("set application_name = 'cash desk'");
   await idle.query("begin");
   await using doctor = await db.client();
   const [old] = await listOldTransactions(doctor, 0);
-  assert.match(old?.what ?? "", /^pid \d+ \(idle in transaction\)$/);
+  assert.match(old?.what ?? "", /^pid \d+ \(idle in transaction\), role \w+, cash desk, 127\.0\.0\.1(\/32)?$/);
   await doctor.query(old?.end ?? "");
   await db.until(
     "select count(*)::int as n from pg_stat_activity where state = 'idle in transaction'",
@@ -107,4 +110,22 @@ test("doctor --json is for machines", async () => {
     message: "no worker is running: nothing is delivered",
     remedy: "postrider work",
   });
+});
+
+test("the README's table of checks has them all, in their order", () => {
+  assert.deepEqual(
+    table("check", "looks at").flatMap(([name = ""]) => codeIn(name)),
+    checkNames,
+  );
+});
+
+test("doctor exits with 0 unless there is a problem; a warning counts if it is to be strict", async () => {
+  await using server = await testServer({ durable: true });
+  await using db = await testDatabase({ server });
+  await using _worker = await startTestWorker(db);
+  const exitOf = async (...flags: string[]) =>
+    (await runCommand(["doctor", ...flags], { env: { DATABASE_URL: db.url } })).code;
+  assert.deepEqual([await exitOf(), await exitOf("--strict")], [0, 1]);
+  await db.query("alter table outbox.events disable trigger _500_fan_out");
+  assert.deepEqual([await exitOf(), await exitOf("--strict", "--json")], [1, 1]);
 });

@@ -105,7 +105,7 @@ begin
   perform outbox.grant_functions(role_name, array[
     'require_same_instance()',
     'register_worker(uuid, text, text, integer, text)',
-    'heartbeat(uuid)',
+    'heartbeat(uuid, timestamptz)',
     'leave_worker(uuid)',
     'change_pool(uuid, text)',
     'sweep_workers()',

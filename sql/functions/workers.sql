@@ -14,21 +14,22 @@ revoke all on function outbox.register_worker(uuid, text, text, integer, text) f
 comment on function outbox.register_worker(uuid, text, text, integer, text) is
   'A worker enters its name. Refused in a restored copy of a database until outbox.confirm_instance() is called.';
 
-create or replace function outbox.heartbeat(worker_id uuid) returns boolean
+create or replace function outbox.heartbeat(worker_id uuid, clock timestamptz default null) returns boolean
   language plpgsql security definer
   set search_path = pg_catalog, pg_temp
 as $$
 begin
   update outbox.workers as w
-  set heartbeat_at = now()
+  set heartbeat_at = now(),
+    clock_ahead_ms = greatest(least(extract(epoch from heartbeat.clock - clock_timestamp()) * 1000, 1e9), -1e9)
   where w.id = worker_id
   and w.heartbeat_at > now() - outbox.worker_lease();
   return found;
 end
 $$;
-revoke all on function outbox.heartbeat(uuid) from public;
-comment on function outbox.heartbeat(uuid) is
-  'The worker lives. False: it was silent for longer than the lease and has been given up; it must register under a new id.';
+revoke all on function outbox.heartbeat(uuid, timestamptz) from public;
+comment on function outbox.heartbeat(uuid, timestamptz) is
+  'The worker lives, and says what time it has. False: it was silent for longer than the lease and has been given up; it must register under a new id.';
 
 create or replace function outbox.leave_worker(worker_id uuid) returns void
   language plpgsql security definer

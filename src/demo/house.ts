@@ -6,7 +6,7 @@ import pg from "pg";
 import { readConfig } from "../config.ts";
 import { type Development, openDevelopment } from "../development.ts";
 import { createLog } from "../log.ts";
-import { readServer } from "../queries/doctor.ts";
+import { readServer } from "../queries/server.ts";
 
 export interface House extends Development {
   /** The version of Postgres. */

@@ -1,6 +1,9 @@
 /** The destinations: whether they can be used, and how their secrets are kept. */
-import { type Check, count, ok, problem, warning } from "../finding.ts";
-import { listTroubledDestinations, readSecretStorage } from "../queries/doctor.ts";
+import { type Check, count, ok, problem, span, warning } from "../finding.ts";
+import { listOpenCircuits, listTroubledDestinations, readSecretStorage } from "../queries/doctor.ts";
+
+/** Receivers are often away for minutes. */
+const openSecondsMax = 3_600;
 
 const makeKey = "export POSTRIDER_KEYS=k1:$(openssl rand -base64 32) # the same for all workers; keep it safe";
 
@@ -37,5 +40,16 @@ export const checkDestinations: Check = async ({ client }) => {
     what !== null
       ? problem(`${name} (tenant ${tenant}): ${what}`, `select outbox.update_destination('${id}', config => '{...}');`)
       : warning(`${name} (tenant ${tenant}) is disabled: ${reason}`, `select outbox.enable_destination('${id}');`),
+  );
+};
+
+export const checkCircuits: Check = async ({ client }) => {
+  const open = await listOpenCircuits(client, openSecondsMax);
+  if (open.length === 0) return [ok(`no circuit is open for longer than ${span(openSecondsMax)}`)];
+  return open.map(({ id, tenant_id: tenant, name, seconds, last_error: error }) =>
+    warning(
+      `${name} (tenant ${tenant}) fails, its circuit is open since ${span(seconds)}: ${error ?? "no error is known"}`,
+      `select * from outbox.destination_status where id = '${id}'; -- what is held comes back once a probe gets through`,
+    ),
   );
 };

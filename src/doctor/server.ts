@@ -1,19 +1,21 @@
 /** The server: what Postrider relies on below its own schema. */
 import { connect } from "../database.ts";
-import { type Check, ok, problem, span, warning } from "../finding.ts";
+import { type Check, ok, problem, skewMsMax, span, warning } from "../finding.ts";
 import {
+  listHoldingSlots,
   listOldTransactions,
+  listSettingOverrides,
   readBackendPid,
   readNotificationQueueUsage,
   readServer,
   readServerClock,
   readServerSettings,
-} from "../queries/doctor.ts";
+} from "../queries/server.ts";
 
-/** Receivers refuse signatures whose time is 5 minutes off; long before that, something is wrong. */
-const skewMsMax = { warning: 2_000, problem: 60_000 };
 const queueUsageMax = { warning: 0.1, problem: 0.5 };
 const oldTransactionSeconds = 300;
+/** What a slot may hold back before the job table, or the disk, suffers from it. */
+const slotMax = { transactions: 1_000_000, bytes: 2 ** 30 };
 
 const settings = {
   fsync: { wanted: ["on"], level: problem, why: "a crash of the server can destroy the database" },
@@ -22,6 +24,11 @@ const settings = {
     wanted: ["on", "local", "remote_write", "remote_apply"],
     level: warning,
     why: "a crash of the server forgets its last commits: what was recorded as delivered is delivered again",
+  },
+  session_replication_role: {
+    wanted: ["origin", "local"],
+    level: problem,
+    why: "triggers do not fire: events are fanned out minutes later, if at all, and nothing is checked",
   },
   autovacuum: { wanted: ["on"], level: warning, why: "the job table grows, and delivering gets slower and slower" },
 } as const;
@@ -34,13 +41,35 @@ export const checkEncoding: Check = async ({ client }) => {
   return [problem(`${server}: texts of events and answers need UTF8`, remedy)];
 };
 
+/** What takes a setting of the whole server back; a session's own comes from how it connects. */
+const remedyOf = (name: string, setting: string, wanted: string, source: string): string => {
+  if (source === "command line") return `Start the server without -c ${name}=${setting}`;
+  if (source === "client") return `Take ${name} out of DATABASE_URL (options=...) and out of PGOPTIONS`;
+  return `alter system set ${name} = ${wanted}; select pg_reload_conf();`;
+};
+
+/** Sources of a setting that `listSettingOverrides` names one by one. */
+const isOverride = (source: string): boolean => /^(database|user|database user|global)$/.test(source);
+
 export const checkServerSettings: Check = async ({ client }) => {
-  const found = await readServerSettings(client, Object.keys(settings));
-  const wrong = found.flatMap(({ name, setting }) => {
-    const { wanted, level, why } = settings[name as keyof typeof settings];
-    if ((wanted as readonly string[]).includes(setting)) return [];
-    return [level(`${name} is ${setting}: ${why}`, `alter system set ${name} = on; select pg_reload_conf();`)];
-  });
+  const names = Object.keys(settings);
+  const look = (name: string) => settings[name as keyof typeof settings];
+  const isWrong = ({ name, setting }: { name: string; setting: string }) =>
+    !(look(name).wanted as readonly string[]).includes(setting);
+  const found = await readServerSettings(client, names);
+  const everywhere = found
+    .filter((each) => isWrong(each) && !isOverride(each.source))
+    .map(({ name, setting, source }) => {
+      const { wanted, level, why } = look(name);
+      return level(`${name} is ${setting}: ${why}`, remedyOf(name, setting, wanted[0], source));
+    });
+  const somewhere = (await listSettingOverrides(client, names))
+    .filter(isWrong)
+    .map(({ name, setting, whose, reset }) => {
+      const { level, why } = look(name);
+      return level(`${name} is ${setting} for ${whose}: ${why}`, reset);
+    });
+  const wrong = [...everywhere, ...somewhere];
   return wrong.length > 0 ? wrong : [ok(found.map(({ name, setting }) => `${name} = ${setting}`).join(", "))];
 };
 
@@ -91,4 +120,19 @@ export const checkOldTransactions: Check = async ({ client }) => {
       end,
     ),
   );
+};
+
+export const checkReplicationSlots: Check = async ({ client }) => {
+  const slots = await listHoldingSlots(client, slotMax.transactions, slotMax.bytes);
+  if (slots.length === 0) return [ok("no replication slot holds back much")];
+  return slots.map(({ slot, active, transactions, bytes }) => {
+    const held = `${(bytes / 2 ** 20).toFixed(0)} MiB of the log and the dead rows of ${transactions} transactions`;
+    const name = `'${slot.replaceAll("'", "''")}'`;
+    return active
+      ? warning(`the replication slot ${slot} is behind: it holds back ${held}`, "select * from pg_stat_replication;")
+      : warning(
+          `nobody reads the replication slot ${slot}: it holds back ${held}`,
+          `select pg_drop_replication_slot(${name}); -- if its reader does not come back`,
+        );
+  });
 };

@@ -1,4 +1,4 @@
-/** What the doctor looks at: one query for each question, nothing changed. */
+/** What the doctor asks about an installation: one query for each question, nothing changed. */
 import type { ClientBase, QueryResultRow } from "pg";
 
 const rowsOf = async <Row extends QueryResultRow>(client: ClientBase, sql: string, params: unknown[] = []) =>
@@ -9,57 +9,6 @@ const rowOf = async <Row extends QueryResultRow>(client: ClientBase, sql: string
   if (row === undefined) throw new Error("the query has no row");
   return row;
 };
-
-/** Which server and database this is. */
-export const readServer = (client: ClientBase) =>
-  rowOf<{ version: string; database: string; encoding: string; installed: boolean }>(
-    client,
-    `select
-       split_part(current_setting('server_version'), ' ', 1) as version, d.datname as database,
-       pg_encoding_to_char(d.encoding) as encoding, to_regclass('outbox.instance') is not null as installed
-     from pg_database as d
-     where d.datname = current_database()`,
-  );
-
-/** Server settings, by name. */
-export const readServerSettings = (client: ClientBase, names: readonly string[]) =>
-  rowsOf<{ name: string; setting: string }>(
-    client,
-    "select name, setting from pg_settings where name = any ($1) order by name",
-    [names],
-  );
-
-/** The server's clock, in milliseconds since 1970. */
-export const readServerClock = async (client: ClientBase): Promise<number> =>
-  Number((await rowOf<{ ms: string }>(client, "select extract(epoch from clock_timestamp()) * 1000 as ms")).ms);
-
-/** How full the queue of notifications is, from 0 to 1: the whole cluster has one. */
-export const readNotificationQueueUsage = async (client: ClientBase): Promise<number> =>
-  (await rowOf<{ usage: number }>(client, "select pg_notification_queue_usage() as usage")).usage;
-
-/** The server process that answers this connection. */
-export const readBackendPid = async (client: ClientBase): Promise<number> =>
-  (await rowOf<{ pid: number }>(client, "select pg_backend_pid() as pid")).pid;
-
-/** Sessions in a transaction, and prepared transactions, that are older than some seconds; oldest first. */
-export const listOldTransactions = (client: ClientBase, seconds: number) =>
-  rowsOf<{ end: string; what: string; seconds: number }>(
-    client,
-    `select t."end", t.what, extract(epoch from t.age)::integer as seconds
-     from (
-       select format('select pg_terminate_backend(%s);', a.pid), format('pid %s (%s)', a.pid, a.state), now() - a.xact_start
-       from pg_stat_activity as a
-       where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_type = 'client backend'
-       union all
-       select format('rollback prepared %L;', p.gid), format('prepared transaction %L', p.gid), now() - p.prepared
-       from pg_prepared_xacts as p
-       where p.database = current_database()
-     ) as t ("end", what, age)
-     where t.age > make_interval(secs => $1)
-     order by t.age desc
-     limit 5`,
-    [seconds],
-  );
 
 /** Whether this database is the one that was confirmed; null where none was. */
 export const readInstance = (client: ClientBase) =>
@@ -116,15 +65,15 @@ export const listDefaultPartitionDays = (client: ClientBase) =>
      limit 10`,
   );
 
-/** Workers, and how many of them beat. */
-export const readWorkers = (client: ClientBase) =>
-  rowOf<{ live: number; silent: number; oldest_beat_seconds: number | null; versions: string[] | null }>(
+/** Workers that are registered: whether each beats, and how far its clock is ahead of the server's. */
+export const listWorkers = (client: ClientBase) =>
+  rowsOf<{ name: string; version: string; live: boolean; beat_seconds: number; clock_ahead_ms: number | null }>(
     client,
     `select
-       count(*) filter (where w.live)::integer as live, count(*) filter (where not w.live)::integer as silent,
-       max(extract(epoch from now() - w.heartbeat_at)) filter (where w.live)::integer as oldest_beat_seconds,
-       array_agg(distinct w.version) filter (where w.live) as versions
-     from (select *, heartbeat_at > now() - outbox.worker_lease() as live from outbox.workers) as w`,
+       format('pid %s on %s', w.pid, w.hostname) as name, w.version, w.heartbeat_at > now() - outbox.worker_lease() as live,
+       extract(epoch from now() - w.heartbeat_at)::integer as beat_seconds, w.clock_ahead_ms
+     from outbox.workers as w
+     order by w.started_at`,
   );
 
 /** How the secrets lie in the database: plain, or sealed with which keys. */
@@ -145,6 +94,22 @@ export const listTroubledDestinations = (client: ClientBase) =>
      where d.deleted_at is null and (d.problem is not null or d.disabled_at is not null)
      order by d.problem is null, d.name
      limit 10`,
+  );
+
+/** Destinations whose circuit has been open for longer than some seconds; the longest first. */
+export const listOpenCircuits = (client: ClientBase, seconds: number) =>
+  rowsOf<{ id: string; tenant_id: string; name: string; seconds: number; last_error: string | null }>(
+    client,
+    `select d.id, d.tenant_id, d.name, extract(epoch from now() - k.since)::integer as seconds, h.last_error
+     from outbox.holds as k
+     join outbox.destinations as d on d.id = k.destination_id
+     left join outbox.destination_health as h on h.destination_id = d.id
+     where k.reason = 'circuit_open'
+     and k.since < now() - make_interval(secs => $1)
+     and coalesce(d.deleted_at, d.disabled_at) is null
+     order by k.since
+     limit 10`,
+    [seconds],
   );
 
 /** Dead letters by the code of their last failure. */
@@ -190,4 +155,42 @@ export const listUnknownPools = (client: ClientBase) =>
      and j.locked_at < now() - outbox.worker_lease()
      and not exists (select from outbox.workers as w where w.pool_id = j.locked_by)
      group by 1 order by 1`,
+  );
+
+/** How large the job table is, and how many of its rows are dead. */
+export const readJobTable = (client: ClientBase) =>
+  rowOf<{ jobs: number; size: string; dead: number }>(
+    client,
+    `select
+       (select count(*)::integer from graphile_worker._private_jobs) as jobs, pg_size_pretty(pg_total_relation_size(s.relid)) as size,
+       s.n_dead_tup::integer as dead
+     from pg_stat_all_tables as s
+     where s.relid = 'graphile_worker._private_jobs'::regclass`,
+  );
+
+/** Workers that have held jobs of ours for longer than some seconds. */
+export const listStuckJobs = (client: ClientBase, seconds: number) =>
+  rowsOf<{ name: string; hostname: string; pid: number; count: number }>(
+    client,
+    `select format('pid %s on %s', w.pid, w.hostname) as name, w.hostname, w.pid, count(*)::integer as count
+     from graphile_worker._private_jobs as j
+     join graphile_worker._private_tasks as t on t.id = j.task_id
+     join outbox.workers as w on w.pool_id = j.locked_by
+     where t.identifier = 'outbox_deliver'
+     and j.locked_at < now() - make_interval(secs => $1)
+     group by w.id order by w.started_at`,
+    [seconds],
+  );
+
+/** Jobs of a later version than this one, by version. */
+export const countNewerJobs = (client: ClientBase, version: number) =>
+  rowsOf<{ version: number; count: number }>(
+    client,
+    `select (j.payload ->> 'v')::integer as version, count(*)::integer as count
+     from graphile_worker._private_jobs as j
+     join graphile_worker._private_tasks as t on t.id = j.task_id
+     where starts_with(t.identifier, 'outbox_deliver')
+     and (j.payload ->> 'v')::integer > $1
+     group by 1 order by 1`,
+    [version],
   );

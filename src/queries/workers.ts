@@ -24,9 +24,10 @@ export const changePool = async (kysely: Kysely<unknown>, workerId: string, pool
   return rows[0]?.known === true;
 };
 
-/** The worker lives. False: it was silent for too long and has been given up. */
+/** The worker lives, and says what time it has. False: it was silent for too long and has been given up. */
 export const beat = async (kysely: Kysely<unknown>, workerId: string): Promise<boolean> => {
-  const { rows } = await sql<{ alive: boolean }>`select outbox.heartbeat(${workerId}) as alive`.execute(kysely);
+  const { rows } = await sql<{ alive: boolean }>`
+    select outbox.heartbeat(${workerId}, ${new Date()}::timestamptz) as alive`.execute(kysely);
   return rows[0]?.alive === true;
 };
 

@@ -368,6 +368,7 @@ table workers with (fillfactor=50)
   heartbeat_at timestamp with time zone not null default now()
   suspect_event_id uuid
   suspect_subscription_id uuid
+  clock_ahead_ms integer
   constraint workers_pkey PRIMARY KEY (id)
 
 type given_attempt
@@ -702,7 +703,7 @@ function hand_over_job(job_id bigint, version integer)
   returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
 function has_snapshot_before(xid xid8)
   returns boolean language sql volatile set search_path=pg_catalog, pg_temp
-function heartbeat(worker_id uuid)
+function heartbeat(worker_id uuid, clock timestamp with time zone DEFAULT NULL::timestamp with time zone)
   returns boolean language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function hold_strays()
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set enable_seqscan=off set enable_bitmapscan=off
@@ -1043,7 +1044,7 @@ worker may
   execute on outbox.expire_deliveries(integer)
   execute on outbox.fan_out_deferred(integer)
   execute on outbox.hand_over_job(bigint,integer)
-  execute on outbox.heartbeat(uuid)
+  execute on outbox.heartbeat(uuid,timestamp with time zone)
   execute on outbox.hold_strays()
   execute on outbox.leave_worker(uuid)
   execute on outbox.load_deliveries(uuid,uuid[],uuid[])

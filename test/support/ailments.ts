@@ -1,14 +1,21 @@
 /** Ways in which an installation can be ill, and what the doctor says of each. */
 import type { Level } from "../../src/finding.ts";
+import { ailmentsOfWork } from "./ailments_of_work.ts";
 import type { TestDatabase } from "./database.ts";
 import { addDestination, addEvent, addOldEvent } from "./factory.ts";
+import { failedWith, startHandWorker } from "./hand_worker.ts";
 
 const key = `k1:${Buffer.alloc(32, 7).toString("base64")}`;
 const withKey = { POSTRIDER_KEYS: key };
 
-const beat =
-  "insert into outbox.workers (id, pool_id, hostname, pid, version) values (gen_random_uuid(), 'pool-1', 'here', 1, $1)";
-const deadLetter = `update outbox.deliveries set status = 'dead', dead_at = now(), finished_at = now(), error_code = 'gone'`;
+/** The server says that it is another time. */
+const shiftClock = async (db: TestDatabase, shift: string) => {
+  await db.query("create schema another_time");
+  await db.query(`create function another_time.clock_timestamp() returns timestamptz
+    language sql return pg_catalog.clock_timestamp() ${shift}`);
+  const { name } = await db.one("select current_database() as name");
+  await db.query(`alter database ${name} set search_path = another_time, pg_catalog, public`);
+};
 
 /** One way to be ill. */
 export interface Ailment {
@@ -24,6 +31,7 @@ export interface Ailment {
 }
 
 export const ailments: readonly Ailment[] = [
+  ...ailmentsOfWork,
   {
     check: "migrations",
     finds: "a file that was not applied",
@@ -40,14 +48,18 @@ export const ailments: readonly Ailment[] = [
       db.query("insert into outbox.applied_files (path, checksum) values ('migrations/9999_later.sql', '')"),
   },
   {
-    check: "settings",
-    finds: "commits that are not waited for",
+    check: "clock",
+    finds: "that the server and this machine do not have the same time",
+    level: "problem",
+    message: /^the server's clock is (119|120)\d{3} ms behind this machine's/,
+    given: (db) => shiftClock(db, "- interval '2 minutes'"),
+  },
+  {
+    check: "clock",
+    finds: "that the two clocks begin to part",
     level: "warning",
-    message: /synchronous_commit is off/,
-    given: async (db) => {
-      const { name } = await db.one("select current_database() as name");
-      await db.query(`alter database ${name} set synchronous_commit = off`);
-    },
+    message: /^the server's clock is \d{4} ms ahead of this machine's/,
+    given: (db) => shiftClock(db, "+ interval '5 seconds'"),
   },
   {
     check: "instance",
@@ -108,30 +120,16 @@ export const ailments: readonly Ailment[] = [
     mends: true,
   },
   {
-    check: "workers",
-    finds: "that no worker runs",
-    level: "problem",
-    message: /no worker is running/,
-    given: async () => {},
-  },
-  {
-    check: "workers",
-    finds: "workers that fell silent",
-    level: "problem",
-    message: /no worker is alive, 1 fell silent/,
-    given: async (db) => {
-      await db.query(beat, ["0.1.0"]);
-      await db.query("update outbox.workers set heartbeat_at = now() - interval '1 minute'");
-    },
-  },
-  {
-    check: "workers",
-    finds: "workers of different versions",
+    check: "circuits",
+    finds: "a destination whose circuit does not close",
     level: "warning",
-    message: /different versions: 0\.1\.0, 0\.2\.0/,
+    message: /^erp \(tenant default\) fails, its circuit is open since 3 h: failed: http_status$/,
     given: async (db) => {
-      await db.query(beat, ["0.1.0"]);
-      await db.query(beat, ["0.2.0"]);
+      const policy = { schedule_seconds: [0], jitter: 0, circuit: { failures: 1, span_seconds: 0 } };
+      await addDestination(db, { name: "erp", policy });
+      await addEvent(db);
+      await (await startHandWorker(db)).attempt(failedWith());
+      await db.query("update outbox.holds set since = now() - interval '3 hours' where reason = 'circuit_open'");
     },
   },
   {
@@ -181,75 +179,6 @@ export const ailments: readonly Ailment[] = [
     given: async (db) => {
       const { id } = await addDestination(db, { name: "erp" });
       await db.query("select outbox.disable_destination($1, 'moved away')", [id]);
-    },
-    mends: true,
-  },
-  {
-    check: "dead_letters",
-    finds: "dead letters",
-    level: "warning",
-    message: /^1 dead letter with gone/,
-    given: async (db) => {
-      await addDestination(db);
-      await addEvent(db);
-      await db.query(deadLetter);
-    },
-    mends: true,
-  },
-  {
-    check: "backlog",
-    finds: "a delivery that waits for minutes",
-    level: "warning",
-    message: /^1 delivery due, the oldest since 5 min/,
-    given: async (db) => {
-      await addDestination(db);
-      await addEvent(db);
-      await db.query("update outbox.deliveries set created_at = now() - interval '5 minutes'");
-    },
-  },
-  {
-    check: "backlog",
-    finds: "a retry that is overdue for hours",
-    level: "problem",
-    message: /^1 delivery due, the oldest since 5 h/,
-    given: async (db) => {
-      await addDestination(db);
-      await addEvent(db);
-      await db.query("update outbox.deliveries set next_attempt_at = now() - interval '5 hours'");
-    },
-  },
-  {
-    check: "backlog",
-    finds: "events that nobody fans out",
-    level: "warning",
-    message: /^1 event .* not fanned out/,
-    given: (db) =>
-      db.query(
-        "insert into outbox.deferred_events (event_ids) values (array[outbox.uuid_at(now() - interval '2 minutes')])",
-      ),
-  },
-  {
-    check: "jobs",
-    finds: "jobs that failed for good",
-    level: "warning",
-    message: /^1 job of task send_mail failed for good: no route/,
-    given: async (db) => {
-      await db.query("select graphile_worker.add_job('send_mail', max_attempts => 1)");
-      await db.query("update graphile_worker._private_jobs set attempts = 1, last_error = 'no route'");
-    },
-    mends: true,
-  },
-  {
-    check: "jobs",
-    finds: "jobs that a lost worker holds",
-    level: "problem",
-    message: /^1 job locked by pool-0, which is none of the workers/,
-    given: async (db) => {
-      await addDestination(db);
-      await addEvent(db);
-      await db.query(
-        "update graphile_worker._private_jobs set locked_by = 'pool-0', locked_at = now() - interval '1 minute'",
-      );
     },
     mends: true,
   },
