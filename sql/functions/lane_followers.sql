@@ -12,6 +12,21 @@ revoke all on function outbox.takes_followers(outbox.destinations) from public;
 comment on function outbox.takes_followers(outbox.destinations) is
   'Whether several deliveries of a lane may be claimed at once. Where a limit or a circuit has its say on each, they are claimed one by one.';
 
+create or replace function outbox.followers_of(subscription_id uuid, key text, lane_seq bigint, count integer)
+  returns setof outbox.deliveries
+  language sql stable
+as $$
+  select d.*
+  from outbox.deliveries as d
+  where d.subscription_id = followers_of.subscription_id
+  and d.key = followers_of.key
+  and d.lane_seq > followers_of.lane_seq
+  order by d.lane_seq
+  limit followers_of.count
+$$;
+revoke all on function outbox.followers_of(uuid, text, bigint, integer) from public;
+comment on function outbox.followers_of(uuid, text, bigint, integer) is 'So many deliveries right behind this place of a lane, in order.';
+
 create or replace function outbox.claim_followers(worker_id uuid, event_ids uuid[], subscription_ids uuid[], counts integer[])
   returns table (
     event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer,
@@ -22,7 +37,7 @@ create or replace function outbox.claim_followers(worker_id uuid, event_ids uuid
   set jit = off
   set enable_seqscan = off
   set enable_nestloop = on
-  set enable_hashjoin = off
+  set enable_hashjoin = on
   set enable_mergejoin = off
 as $$
 #variable_conflict use_column
@@ -30,32 +45,28 @@ declare
   v_event_ids uuid[];
   v_subscription_ids uuid[];
 begin
+  with heads as materialized (
+    select k.count, h.subscription_id, h.key, h.lane_seq
+    from unnest(event_ids, subscription_ids, counts) as k (event_id, subscription_id, count)
+    join outbox.deliveries as h on h.event_id = k.event_id and h.subscription_id = k.subscription_id
+    where h.claimed_by = claim_followers.worker_id
+  )
+  select array_agg(f.event_id order by f.event_id), array_agg(f.subscription_id order by f.event_id)
+  into v_event_ids, v_subscription_ids
+  from heads as h
+  cross join lateral outbox.followers_of(h.subscription_id, h.key, h.lane_seq, h.count) as f
+  where not exists (
+    select from outbox.deliveries as p
+    where p.subscription_id = h.subscription_id
+    and p.key = h.key
+    and p.lane_seq < h.lane_seq
+    and p.claimed_by is distinct from claim_followers.worker_id
+  );
   select array_agg(n.event_id), array_agg(n.subscription_id) into v_event_ids, v_subscription_ids
   from (
     select d.event_id, d.subscription_id
-    from unnest(event_ids, subscription_ids, counts) as k (event_id, subscription_id, count)
-    join outbox.deliveries as h on h.event_id = k.event_id and h.subscription_id = k.subscription_id
-    join outbox.subscriptions as s on s.id = h.subscription_id
-    join outbox.destinations as t on t.id = s.destination_id
-    cross join lateral (
-      select f.event_id, f.subscription_id
-      from outbox.deliveries as f
-      where f.subscription_id = h.subscription_id
-      and f.key = h.key
-      and f.lane_seq > h.lane_seq
-      order by f.lane_seq
-      limit k.count
-    ) as f
-    join outbox.deliveries as d on d.event_id = f.event_id and d.subscription_id = f.subscription_id
-    where h.claimed_by = claim_followers.worker_id
-    and outbox.takes_followers(t)
-    and not exists (
-      select from outbox.deliveries as p
-      where p.subscription_id = h.subscription_id
-      and p.key = h.key
-      and p.lane_seq < h.lane_seq
-      and p.claimed_by is distinct from claim_followers.worker_id
-    )
+    from unnest(v_event_ids, v_subscription_ids) as k (event_id, subscription_id)
+    join outbox.deliveries as d on d.event_id = k.event_id and d.subscription_id = k.subscription_id
     for update of d skip locked
   ) as n;
   if v_event_ids is null then
@@ -63,32 +74,32 @@ begin
   end if;
 
   return query
-  with next as materialized (
-    select f.event_id, f.subscription_id, t.version,
+  with heads as materialized (
+    select k.count, h.subscription_id, h.key, h.lane_seq
+    from unnest(event_ids, subscription_ids, counts) as k (event_id, subscription_id, count)
+    join outbox.deliveries as h on h.event_id = k.event_id and h.subscription_id = k.subscription_id
+    where h.claimed_by = claim_followers.worker_id
+  ), open as materialized (
+    select s.id as subscription_id, t.version,
+      now() - make_interval(secs => (outbox.effective_policy(t.policy) ->> 'max_age_seconds')::double precision) as oldest
+    from outbox.subscriptions as s
+    join outbox.destinations as t on t.id = s.destination_id
+    where s.id = any (subscription_ids)
+    and outbox.takes_followers(t)
+  ), next as materialized (
+    select f.event_id, f.subscription_id, o.version,
       bool_and(coalesce(
-        l.event_id is not null and f.claimed_by is null and coalesce(e.deliver_after <= now(), true)
-        and f.created_at > now() - make_interval(secs => (outbox.effective_policy(t.policy) ->> 'max_age_seconds')::double precision)
+        l.event_id is not null and f.claimed_by is null and coalesce(e.deliver_after <= now(), true) and f.created_at > o.oldest
         and (
           f.held_reason in ('lane', 'parked')
           or f.status = 'pending' and (f.next_attempt_at is null or f.next_attempt_at <= now())
         ), false)) over (partition by f.subscription_id, f.key order by f.lane_seq) as fits
-    from unnest(event_ids, subscription_ids, counts) as k (event_id, subscription_id, count)
-    join outbox.deliveries as h on h.event_id = k.event_id and h.subscription_id = k.subscription_id
-    join outbox.subscriptions as s on s.id = h.subscription_id
-    join outbox.destinations as t on t.id = s.destination_id
-    cross join lateral (
-      select f.*
-      from outbox.deliveries as f
-      where f.subscription_id = h.subscription_id
-      and f.key = h.key
-      and f.lane_seq > h.lane_seq
-      order by f.lane_seq
-      limit k.count
-    ) as f
+    from heads as h
+    join open as o on o.subscription_id = h.subscription_id
+    cross join lateral outbox.followers_of(h.subscription_id, h.key, h.lane_seq, h.count) as f
     join outbox.events as e on e.id = f.event_id
     left join unnest(v_event_ids, v_subscription_ids) as l (event_id, subscription_id)
       on l.event_id = f.event_id and l.subscription_id = f.subscription_id
-    where h.claimed_by = claim_followers.worker_id
   ), claimed as (
     update outbox.deliveries as d
     set status = 'pending', held_at = null, held_reason = null, next_attempt_at = now(), job_at = now(),
@@ -112,18 +123,20 @@ comment on function outbox.claim_followers(uuid, uuid[], uuid[], integer[]) is
   'For each of these deliveries, which the worker has claimed: claims so many of those right behind it in its lane, as far as they may go now without a gap, and reads their events. They must be sent in this order, each only when the one before was delivered.';
 
 create or replace function outbox.unclaim_followers(worker_id uuid, event_ids uuid[], subscription_ids uuid[]) returns void
-  language plpgsql security definer
+  language sql security definer
   set search_path = pg_catalog, pg_temp
   set enable_seqscan = off
 as $$
-begin
-  perform outbox.unclaim_deliveries(unclaim_followers.worker_id, array_agg(f.event_id), array_agg(f.subscription_id))
-  from unnest(event_ids, subscription_ids) as k (event_id, subscription_id)
-  join outbox.deliveries as h on h.event_id = k.event_id and h.subscription_id = k.subscription_id
-  join outbox.deliveries as f on f.subscription_id = h.subscription_id and f.key = h.key and f.lane_seq > h.lane_seq
+  with heads as materialized (
+    select h.subscription_id, h.key, h.lane_seq
+    from unnest(event_ids, subscription_ids) as k (event_id, subscription_id)
+    join outbox.deliveries as h on h.event_id = k.event_id and h.subscription_id = k.subscription_id
+  )
+  select outbox.unclaim_deliveries(unclaim_followers.worker_id, array_agg(f.event_id), array_agg(f.subscription_id))
+  from heads as h
+  cross join lateral outbox.followers_of(h.subscription_id, h.key, h.lane_seq, 1000) as f
   where f.claimed_by = unclaim_followers.worker_id
   having count(*) > 0;
-end
 $$;
 revoke all on function outbox.unclaim_followers(uuid, uuid[], uuid[]) from public;
 comment on function outbox.unclaim_followers(uuid, uuid[], uuid[]) is

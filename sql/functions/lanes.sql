@@ -1,5 +1,7 @@
 -- Lanes: the deliveries of one key of an ordered subscription. Only the first of a lane may be claimed, together with those
 -- right behind it; the others are held, and whoever takes the first out of its lane brings the next to the front.
+-- "coalesce(lane_seq, 0) > 0" says "is in a lane" without offering the planner the index of lanes, which it believes to be small:
+-- deliveries that are known by name are to be found by their name.
 
 create or replace function outbox.leads_lane(subscription_id uuid, key text, lane_seq bigint) returns boolean
   language plpgsql stable
@@ -55,7 +57,7 @@ begin
     select d.event_id, d.subscription_id, row_number() over (partition by d.subscription_id, d.key order by d.lane_seq) as place
     from unnest(line_up.event_ids, line_up.subscription_ids) as k (event_id, subscription_id)
     join outbox.deliveries as d on d.event_id = k.event_id and d.subscription_id = k.subscription_id
-    where d.lane_seq is not null
+    where coalesce(d.lane_seq, 0) > 0
   ), held as (
     update outbox.deliveries as d
     set status = 'held', held_at = now(), held_reason = 'lane'
@@ -93,7 +95,7 @@ begin
     select d
     from unnest(event_ids, subscription_ids) as k (event_id, subscription_id)
     join outbox.deliveries as d on d.event_id = k.event_id and d.subscription_id = k.subscription_id
-    where d.lane_seq is not null
+    where coalesce(d.lane_seq, 0) > 0
     and d.status = 'pending'
     and d.claimed_by is null
     and (d.next_attempt_at is null or d.next_attempt_at <= now())
@@ -176,7 +178,7 @@ begin
     from firsts as f
     where d.event_id = f.event_id
     and d.subscription_id = f.subscription_id
-    and d.lane_seq is not null
+    and coalesce(d.lane_seq, 0) > 0
     and d.claimed_by is null
     and (
       d.held_reason in ('lane', 'parked')
@@ -211,21 +213,24 @@ create or replace function outbox.leave_lanes(event_ids uuid[], subscription_ids
   set enable_mergejoin = off
 as $$
 declare
+  v_ordered constant outbox.subscriptions[] := array(
+    select s from outbox.subscriptions as s where s.has_lanes and s.id = any (subscription_ids));
+  v_skipping constant uuid[] := array(select s.id from unnest(v_ordered) as s where s.on_dead = 'skip');
+  v_parking constant uuid[] := array(select s.id from unnest(v_ordered) as s where s.on_dead = 'park');
   v_subscription_ids uuid[];
   v_keys text[];
 begin
-  if not exists (select from outbox.subscriptions as s where s.has_lanes and s.id = any (subscription_ids)) then
+  if cardinality(v_ordered) = 0 then
     return;
   end if;
   with gone as (
     update outbox.deliveries as d
     set lane_seq = null
     from unnest(event_ids, subscription_ids) as k (event_id, subscription_id)
-    join outbox.subscriptions as s on s.id = k.subscription_id
     where d.event_id = k.event_id
     and d.subscription_id = k.subscription_id
-    and d.lane_seq is not null
-    and (d.status in ('delivered', 'cancelled') or d.status = 'dead' and s.on_dead = 'skip')
+    and coalesce(d.lane_seq, 0) > 0
+    and (d.status in ('delivered', 'cancelled') or d.status = 'dead' and d.subscription_id = any (v_skipping))
     returning d.subscription_id, d.key
   )
   select array_agg(g.subscription_id), array_agg(g.key) into v_subscription_ids, v_keys from gone as g;
@@ -234,11 +239,10 @@ begin
   end if;
   perform outbox.label_lane(d.subscription_id, d.key)
   from unnest(event_ids, subscription_ids) as k (event_id, subscription_id)
-  join outbox.subscriptions as s on s.id = k.subscription_id
   join outbox.deliveries as d on d.event_id = k.event_id and d.subscription_id = k.subscription_id
-  where s.on_dead = 'park'
-  and d.lane_seq is not null
-  and d.dead_at is not null;
+  where k.subscription_id = any (v_parking)
+  and coalesce(d.lane_seq, 0) > 0
+  and coalesce(d.dead_at <= now(), false);
 end
 $$;
 revoke all on function outbox.leave_lanes(uuid[], uuid[]) from public;

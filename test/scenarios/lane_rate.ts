@@ -12,11 +12,7 @@ export const run = async ({ serverUrl, smoke }: Stage): Promise<Readonly<Record<
   await using receiver = await startReceiver();
   await using database = await stageDatabase(serverUrl, "lane_rate");
   const { pool } = database;
-  const { id } = await addDestination(pool, { config: { url: receiver.url } });
-  await pool.query(
-    "select outbox.update_subscription(s.id, ordered => true) from outbox.subscriptions as s where s.destination_id = $1",
-    [id],
-  );
+  await addDestination(pool, { config: { url: receiver.url }, ordered: true });
   await using _worker = await startWorkerProcess(database.url);
   const arrived = receiver.secondsUntil(events);
   await pool.query(

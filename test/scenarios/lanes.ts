@@ -122,14 +122,11 @@ export const run = async ({ serverUrl, smoke }: Stage): Promise<Readonly<Record<
   });
   await using database = await stageDatabase(serverUrl, "lanes");
   const { pool } = database;
-  const { id } = await addDestination(pool, {
+  await addDestination(pool, {
     config: { url: receiver.url },
     policy: { schedule_seconds: Array(50).fill(0.1), jitter: 0 },
+    ordered: true,
   });
-  await pool.query(
-    "select outbox.update_subscription(s.id, ordered => true) from outbox.subscriptions as s where s.destination_id = $1",
-    [id],
-  );
   await addAll(pool, keys, events / 2 / keys);
   const startedAt = performance.now();
   await using killer = await startKiller(database.url, pool, smoke ? 1 : 8, smoke);

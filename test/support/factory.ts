@@ -15,6 +15,9 @@ export interface GivenDestination {
   readonly tenantId?: string;
   readonly name?: string;
   readonly policy?: object;
+  /** Whether its subscription is ordered. */
+  readonly ordered?: boolean;
+  readonly onDead?: "block" | "skip" | "park";
 }
 
 export interface MadeDestination {
@@ -61,7 +64,7 @@ export async function addDestination(on: Runner, given: GivenDestination = {}): 
     on,
     `with made as materialized (
        select outbox.create_destination('webhook', $1, secrets => $2, topics => $3, filter => $4,
-         tenant_id => $5, name => $6, policy => $7) as id
+         tenant_id => $5, name => $6, policy => $7, ordered => $8, on_dead => $9) as id
      )
      select made.id from made`,
     [
@@ -72,6 +75,8 @@ export async function addDestination(on: Runner, given: GivenDestination = {}): 
       given.tenantId ?? "default",
       given.name ?? null,
       JSON.stringify(given.policy ?? {}),
+      given.ordered ?? false,
+      given.onDead ?? "block",
     ],
   );
   const id = made?.id ?? "";
