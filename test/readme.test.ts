@@ -114,6 +114,15 @@ const promises: readonly (readonly [
     },
   ],
   [
+    "an ordered destination has a lane for each key",
+    async (_db, [, , lanes]) => {
+      assert.deepEqual(
+        lanes?.map(({ key, length, on_dead, head_status }) => ({ key, length, on_dead, head_status })),
+        [{ key: "order 1", length: "1", on_dead: "park", head_status: "pending" }],
+      );
+    },
+  ],
+  [
     "topics have retentions of their own",
     async (db) => {
       const rows = await db.query(

@@ -118,7 +118,7 @@ const inspectors = [
     "retention",
     "pruned_days",
   ].map((table) => `select * from outbox.${table}`),
-  ...["open_alerts", "pending", "dead_letters", "destination_status", "lag", "storage", "replay_progress"].map(
+  ...["open_alerts", "pending", "dead_letters", "destination_status", "lanes", "lag", "storage", "replay_progress"].map(
     (view) => `select * from outbox.${view}`,
   ),
   `select * from outbox.event_timeline(${id})`,
@@ -141,6 +141,8 @@ const workers = [
   `select outbox.heartbeat(${id})`,
   "select outbox.sweep_workers()",
   `select * from outbox.load_deliveries(${id}, ${ids}, ${ids})`,
+  `select * from outbox.claim_followers(${id}, ${ids}, ${ids}, '{1}')`,
+  `select outbox.unclaim_followers(${id}, ${ids}, ${ids})`,
   `select * from outbox.record_attempts(${id}, '[]')`,
   `select * from outbox.load_destinations(${ids})`,
   "select outbox.seal_secret(1, 'p', 'x', 'k')",
