@@ -56,6 +56,7 @@ begin
     and not a.late;
     perform outbox.audit('quarantine', 'postrider', v_poison.tenant_id, v_poison.destination_id, jsonb_build_object(
       'event_id', v_poison.event_id, 'subscription_id', v_poison.subscription_id, 'workers_lost', v_dead_from));
+    perform outbox.leave_lanes(array[v_poison.event_id], array[v_poison.subscription_id]);
     v_quarantined := v_quarantined + 1;
   end loop;
 

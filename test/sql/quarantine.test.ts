@@ -222,3 +222,33 @@ test("a suspect takes a place of a limited destination only when it is tried, an
   const held = await db.query("select distinct error_code, held_reason from outbox.deliveries where status = 'held'");
   assert.deepEqual(held, [{ error_code: "poison", held_reason: "limit" }]);
 });
+
+test("a lane goes on behind one that was put into quarantine, in its order, where the subscription says skip", async () => {
+  await using db = await testDatabase();
+  const { id: destinationId } = await addDestination(db, { topics: ["none.*"] });
+  await db.query("select outbox.create_subscription($1, '{order.*}', ordered => true, on_dead => 'skip')", [
+    destinationId,
+  ]);
+  const events = [];
+  for (let n = 0; n < 4; n++) events.push((await addEvent(db, { key: "a" })).id);
+  const [guilty, ...others] = events;
+  const arrived: string[] = [];
+  let deaths = 0;
+  for (let claims = 0; claims < 40; claims++) {
+    const worker = await startHandWorker(db);
+    const claimed = await worker.claim();
+    if (claimed.some(({ event_id }) => event_id === guilty)) {
+      deaths += 1;
+      await worker.fallSilent();
+    } else {
+      arrived.push(...claimed.map(({ event_id }) => event_id));
+      if (claimed.length > 0) await worker.record(claimed, delivered);
+    }
+    await hurry(db);
+  }
+  assert.deepEqual([deaths, arrived], [3, others]);
+  assert.deepEqual(
+    (await deliveriesOf(db)).map(({ status }) => status),
+    ["dead", "delivered", "delivered", "delivered"],
+  );
+});
