@@ -3,11 +3,11 @@
  * it: sending never waits for Postgres, and Postgres is asked in batches. No transaction is held while the world is spoken
  * to.
  */
-import { Call } from "./call.ts";
 import type { Connections } from "./connections.ts";
 import type { Database } from "./database.ts";
 import type { Outcome } from "./destination.ts";
 import { codeOf, messageOf } from "./errors.ts";
+import { createIntake, type Work } from "./intake.ts";
 import { createLanes } from "./lane.ts";
 import type { Log } from "./log.ts";
 import { createLoop } from "./loop.ts";
@@ -28,12 +28,16 @@ export interface DelivererOptions {
   readonly workerId: () => string;
   /** Deliveries that are sent at the same time. */
   readonly inFlightMax: number;
+  /** Calls of `deliver` that there may be at the same time: jobs that graphile-worker runs. */
+  readonly jobsMax: number;
 }
 
 /** Delivers until it is stopped. */
 export interface Deliverer {
   /**
-   * Delivers what of these is to be delivered now; returns when all of it is recorded. Each is independent of the others.
+   * Delivers what of these is to be delivered now; returns when all of it is recorded, or sooner, where slow destinations
+   * would leave no jobs to the others: then what is under way goes on, and what waits is postponed. Each is independent of
+   * the others.
    * @throws only for a database that refuses a query, or a bug
    */
   readonly deliver: (keys: readonly DeliveryKey[]) => Promise<void>;
@@ -43,18 +47,6 @@ export interface Deliverer {
   readonly abort: () => void;
   /** Resolves when everything that `deliver` was called for is through. */
   readonly ended: () => Promise<void>;
-}
-
-/** A delivery that was asked for. */
-interface Request {
-  readonly key: DeliveryKey;
-  readonly call: Call;
-}
-
-/** What this process is at: the request, and further requests for the same delivery that look when it is through. */
-interface Work extends Request {
-  readonly name: string;
-  readonly behind: Request[];
 }
 
 /** Work that was claimed, and the id under which it was. */
@@ -73,8 +65,9 @@ interface Ended extends Claimed {
 const batchSizeMax = 500;
 /** Attempts may wait to be recorded, up to so many times the number of those in flight: then nothing more is claimed. */
 const unrecordedFactor = 4;
-/** Claims are made for half of the places at a time: a row costs more in a small batch. */
-const claimShare = 1 / 2;
+/** Where places are scarce, claims wait a moment for a quarter of them: a row costs more in a small batch. */
+const claimShare = 1 / 4;
+const claimWaitMs = 10;
 /** An answer waits at most so long for others to be recorded with. */
 const gatherMs = 20;
 
@@ -86,55 +79,50 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
   const { log, inFlightMax } = options;
   const claimSize = Math.min(Math.ceil(inFlightMax * claimShare), batchSizeMax);
   const roundTrips = createRoundTrips({ ...options, hasToGo: () => aborted });
-  const waiting: Request[] = [];
-  const underWay = new Map<string, Work>();
   const unrecorded: Ended[] = [];
   const unsent: Claimed[] = [];
-  const calls = new Set<Promise<void>>();
   let sending = 0;
   let recording = 0;
   let gathering: NodeJS.Timeout | undefined;
+  /** Claims wait for more places; or have waited long enough. */
+  let patience: "none" | "waiting" | "over" = "none";
   let stopping = false;
   let aborted = false;
 
-  const through = (work: Work, error?: Error): void => {
-    const { name, call, behind } = work;
-    if (underWay.get(name) === work) underWay.delete(name);
-    call.through(error);
-    if (behind.length === 0) return;
-    waiting.push(...behind);
-    claimMore();
+  const intake = createIntake({
+    log,
+    jobsMax: options.jobsMax,
+    onMore: () => claimMore(),
+    postpone: roundTrips.postpone,
+  });
+
+  const freed = (works: Iterable<Work>): void => {
+    for (const work of works) {
+      sending -= 1;
+      intake.freed(work, inFlightMax - sending);
+    }
   };
 
-  /** The next requests that there is room for; those for what is under way already are put behind it. */
-  const take = (count: number): Work[] => {
-    const taken: Work[] = [];
-    let looked = 0;
-    while (looked < waiting.length && taken.length < count) {
-      const request = waiting[looked++] as Request;
-      const name = nameOf(request.key);
-      const present = underWay.get(name);
-      if (present !== undefined) {
-        present.behind.push(request);
-        continue;
-      }
-      const work = { ...request, name, behind: [] };
-      underWay.set(name, work);
-      taken.push(work);
-    }
-    waiting.splice(0, looked);
-    return taken;
+  const claimLater = (): void => {
+    patience = "over";
+    claimMore();
   };
 
   const roomFor = (): number => {
     if (stopping) return batchSizeMax;
     if (unrecorded.length + recording > unrecordedFactor * inFlightMax) return 0;
     const room = inFlightMax - sending;
-    return room < Math.min(waiting.length, claimSize) ? 0 : Math.min(room, batchSizeMax);
+    if (room < Math.min(intake.counts().ready, claimSize) && patience !== "over") {
+      if (patience === "none") setTimeout(claimLater, claimWaitMs);
+      patience = "waiting";
+      return 0;
+    }
+    if (patience === "over") patience = "none";
+    return Math.min(room, batchSizeMax);
   };
 
   const claimRound = async (): Promise<void> => {
-    const taken = take(roomFor());
+    const taken = intake.take(roomFor(), inFlightMax - sending);
     if (taken.length === 0) return;
     const keys = taken.map(({ key }) => key);
     const claimedBy = options.workerId();
@@ -148,17 +136,14 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
       }
       send(taken, claimed, claimedBy);
     } catch (error) {
-      sending -= taken.length;
-      for (const work of taken) through(work, failureOf(error));
+      freed(taken);
+      for (const work of taken) intake.through(work, failureOf(error));
     }
-    if (waiting.length > 0) claimMore();
+    claimIfAnyWaits();
   };
   const claimMore = createLoop(claimRound);
-
-  const track = (call: Call): Promise<void> => {
-    const ended = call.ended.finally(() => calls.delete(ended));
-    calls.add(ended);
-    return ended;
+  const claimIfAnyWaits = (): void => {
+    if (intake.counts().ready > 0) claimMore();
   };
 
   const giveBack = (claimed: readonly Claimed[]): void => {
@@ -168,24 +153,20 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
   const ended = ({ work, delivery, claimedBy }: Claimed, outcome: Outcome, durationMs: number): void => {
     unrecorded.push({ work, delivery, claimedBy, report: reportOf(delivery, outcome, durationMs, aborted) });
     gather();
-    if (waiting.length > 0) claimMore();
+    claimIfAnyWaits();
   };
 
+  /** What follows in a lane takes over the place of the one before. */
   const lanes = createLanes<Claimed>({
     log,
     claim: roundTrips.follow,
     mayGoOn: (claimedBy) => !stopping && claimedBy === options.workerId(),
     adopt: (deliveries, claimedBy) => {
-      const call = new Call(deliveries.length);
-      track(call).catch((error) => log.error({ reason: failureOf(error).message }, "a lane was not recorded"));
-      return deliveries.map((delivery) => {
-        const work: Work = { key: delivery, name: nameOf(delivery), call, behind: [] };
-        if (!underWay.has(work.name)) underWay.set(work.name, work);
-        return { work, delivery, claimedBy };
-      });
+      const works = intake.adopt(deliveries);
+      return deliveries.map((delivery, n) => ({ work: works[n] as Work, delivery, claimedBy }));
     },
     goOn: (claimed, outcome, durationMs, { next, left }) => {
-      if (next === undefined) sending -= 1;
+      if (next === undefined) freed([claimed.work]);
       else sender.send([next]);
       if (left.length > 0) giveBack(left);
       ended(claimed, outcome, durationMs);
@@ -197,7 +178,7 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
       lanes.answered(claimed, outcome, durationMs);
       return;
     }
-    sending -= 1;
+    freed([claimed.work]);
     if (outcome === undefined) giveBack([claimed, ...lanes.takeRest(claimed)]);
     else ended(claimed, outcome, durationMs);
   };
@@ -206,15 +187,15 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
   /** Sends what was claimed of what was taken; the rest is through. */
   const send = (taken: readonly Work[], deliveries: readonly ClaimedDelivery[], claimedBy: string): void => {
     const claimed = deliveries.map((delivery) => ({
-      work: underWay.get(nameOf(delivery)) as Work,
+      work: intake.find(delivery),
       delivery,
       claimedBy,
     }));
     if (claimed.length < taken.length) {
       const left = new Set(taken);
       for (const { work } of claimed) left.delete(work);
-      sending -= left.size;
-      for (const work of left) through(work);
+      freed(left);
+      for (const work of left) intake.through(work);
     }
     sender.send(claimed);
   };
@@ -231,7 +212,7 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
       } catch (error) {
         failure = failureOf(error);
       }
-      for (const { work } of group) through(work, failure);
+      for (const { work } of group) intake.through(work, failure);
     }
   };
 
@@ -245,7 +226,7 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
     });
     recording = 0;
     if (unrecorded.length > 0) gather();
-    if (waiting.length > 0) claimMore();
+    claimIfAnyWaits();
   };
   const recordMore = createLoop(recordRound);
 
@@ -267,15 +248,10 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
   );
 
   return {
-    deliver: (keys) => {
-      const call = new Call(keys.length);
-      const through = track(call);
-      waiting.push(...keys.map((key) => ({ key, call })));
-      claimMore();
-      return through;
-    },
+    deliver: intake.ask,
     stop: () => {
       stopping = true;
+      intake.unlimit();
       sender.stop();
       claimMore();
     },
@@ -283,8 +259,6 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
       aborted = true;
       sender.abort();
     },
-    ended: async () => {
-      await Promise.allSettled(calls);
-    },
+    ended: intake.ended,
   };
 };

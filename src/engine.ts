@@ -35,6 +35,8 @@ export interface EngineOptions {
   readonly connectionString: string;
   readonly config: Config;
   readonly log: Log;
+  /** Jobs that graphile-worker runs at the same time. */
+  readonly jobsMax: number;
   /** Destination types beside the built-in ones. */
   readonly destinations?: readonly DestinationType[];
 }
@@ -44,7 +46,8 @@ const stopGraceMs = 7_000;
 const connectionsMax = 8;
 
 /** Creates the engine of this process. Nothing runs before `join`. */
-export const createEngine = async ({ connectionString, config, log, destinations }: EngineOptions): Promise<Engine> => {
+export const createEngine = async (options: EngineOptions): Promise<Engine> => {
+  const { connectionString, config, log, destinations, jobsMax } = options;
   const database = openDatabase({
     connectionString,
     connectionsMax,
@@ -65,6 +68,7 @@ export const createEngine = async ({ connectionString, config, log, destinations
     log,
     workerId: () => workerId,
     inFlightMax: config.inFlightMax,
+    jobsMax,
   });
 
   let poolId: string | undefined;

@@ -1,5 +1,5 @@
 /** What graphile-worker 0.18.0 says, and what it must be helped with. */
-import { Logger } from "graphile-worker";
+import { type Job, Logger } from "graphile-worker";
 import { messageOf } from "./errors.ts";
 import type { Log } from "./log.ts";
 
@@ -10,6 +10,65 @@ import type { Log } from "./log.ts";
 export const keepOpen = (localQueue: unknown): void => {
   const queue = localQueue as { readonly background?: (promise: Promise<void>) => void };
   queue.background?.(new Promise((resolve) => setImmediate(resolve)));
+};
+
+/** What of graphile-worker 0.18.0's local queue is replaced or used. */
+interface LocalQueue {
+  fetch: () => void;
+  fetchTimer: NodeJS.Timeout | null;
+  getJobBatchSize: number;
+  jobQueue: readonly Job[];
+  receivedJobs: (jobs: readonly Job[]) => void;
+  readonly returnJobs: () => void;
+  readonly workerQueue: readonly unknown[];
+}
+
+/** So much of the workers is kept for jobs of the highest priority. */
+const urgentShare = 1 / 4;
+/** After a fetch that brought others, the next waits for so long. */
+const fetchPauseMs = 5;
+
+/**
+ * Its local queue fetches as many jobs as it is large, and looks for no others until all of them have run: those of a flood
+ * stand before everything that comes later, whatever its priority. So it is made to fetch only for workers that are idle, and
+ * to give back those jobs of a task that have a low priority (above 0) that would take the last quarter of the workers. It fetches in powers of two,
+ * since each number is a prepared statement of its own.
+ * @param jobsMax how many workers there are
+ */
+export const keepUrgentFirst = (localQueue: unknown, jobsMax: number, task: string): void => {
+  const queue = localQueue as LocalQueue;
+  const { fetch, getJobBatchSize: sizeMax } = queue;
+  const receivedJobs = queue.receivedJobs.bind(queue);
+  const reserved = Math.floor(jobsMax * urgentShare);
+  let size = sizeMax;
+  let pausedUntil = 0;
+  queue.fetch = () => {
+    if (queue.fetchTimer !== null) clearTimeout(queue.fetchTimer);
+    queue.fetchTimer = null;
+    const pauseMs = pausedUntil - performance.now();
+    if (pauseMs > 0) {
+      queue.fetchTimer = setTimeout(queue.fetch, pauseMs);
+      return;
+    }
+    const wanted = Math.max(Math.min(queue.workerQueue.length, size), 1);
+    queue.getJobBatchSize = Math.min(2 ** Math.floor(Math.log2(wanted)), sizeMax);
+    fetch();
+  };
+  queue.receivedJobs = (jobs) => {
+    const { true: urgent = [], false: others = [] } = Object.groupBy(jobs, (job) =>
+      job.priority > 0 && job.task_identifier === task ? "false" : "true",
+    );
+    const room = Math.max(queue.workerQueue.length - urgent.length - reserved, 0);
+    const given = others.slice(room);
+    receivedJobs([...urgent, ...others.slice(0, room)]);
+    size = given.length > 0 ? jobs.length - given.length + 1 : Math.min(size * 2, sizeMax);
+    if (given.length === 0) return;
+    pausedUntil = performance.now() + fetchPauseMs;
+    const kept = queue.jobQueue;
+    queue.jobQueue = given;
+    queue.returnJobs();
+    queue.jobQueue = kept;
+  };
 };
 
 /**

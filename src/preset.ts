@@ -10,7 +10,7 @@ import { type Config, readConfig } from "./config.ts";
 import type { DestinationType } from "./destination.ts";
 import { createEngine, type Engine } from "./engine.ts";
 import { codeOf, messageOf, PostriderError } from "./errors.ts";
-import { createFetchWatch, createGraphileLogger, keepOpen } from "./graphile.ts";
+import { createFetchWatch, createGraphileLogger, keepOpen, keepUrgentFirst } from "./graphile.ts";
 import { createLog, type Log } from "./log.ts";
 import { migrate } from "./migrate.ts";
 import { requireSameInstance } from "./queries/migrations.ts";
@@ -59,9 +59,9 @@ const createEngineHolder = (options: PostriderOptions, config: Config, log: Log,
       if (onBroken === undefined) void present?.gracefulShutdown(reason);
       else onBroken();
     },
-    join: (pool: WorkerPool, connectionString: string): void => {
+    join: (pool: WorkerPool, connectionString: string, jobsMax: number): void => {
       present = pool;
-      engine ??= createEngine({ ...options, connectionString, config, log });
+      engine ??= createEngine({ ...options, connectionString, config, log, jobsMax });
       // One after the other, so that the jobs of a pool that broke while it joined are freed as well.
       const before = joined?.catch(() => {});
       joined = Promise.all([engine, before]).then(([ready]) => ready.join(pool.id));
@@ -136,10 +136,13 @@ const createPlugin = ({ options, config, holder, onFetchError }: Parts): Graphil
     worker: {
       middleware: {
         init: (next, { ctx }) => {
-          ctx.events.on("pool:create", ({ workerPool }) => holder.join(workerPool, connectionStringOf(ctx)));
+          ctx.events.on("pool:create", ({ workerPool }) =>
+            holder.join(workerPool, connectionStringOf(ctx), ctx.resolvedPreset.worker.concurrentJobs),
+          );
           ctx.events.on("worker:getJob:error", ({ error }) => onFetchError(error));
           ctx.events.on("localQueue:init", ({ localQueue }) => {
             keepQueueOpen = () => keepOpen(localQueue);
+            keepUrgentFirst(localQueue, ctx.resolvedPreset.worker.concurrentJobs, taskIdentifier);
           });
           return next();
         },

@@ -14,6 +14,7 @@ import {
   type DeliveryKey,
   type FollowersWanted,
   loadDeliveries,
+  postponeDeliveries,
   recordAttempts,
   type UndeliveredDelivery,
   unclaimDeliveries,
@@ -36,6 +37,8 @@ export interface RoundTrips {
   readonly follow: (workerId: string, wanted: FollowersWanted) => Promise<readonly ClaimedDelivery[]>;
   /** Gives back deliveries that nothing was sent for. */
   readonly giveBack: (workerId: string, keys: readonly DeliveryKey[]) => Promise<void>;
+  /** Leaves deliveries that nobody has claimed to a later time, each to its own. */
+  readonly postpone: (keys: readonly DeliveryKey[], delaysMs: readonly number[]) => Promise<void>;
   /** Records attempts; returns the deliveries that are not delivered. */
   readonly record: (workerId: string, reports: readonly AttemptReport[]) => Promise<readonly UndeliveredDelivery[]>;
 }
@@ -122,6 +125,7 @@ export const createRoundTrips = ({ database: { kysely }, log, hasToGo }: RoundTr
     load,
     follow: (workerId, wanted) => follow({ workerId, wanted }),
     giveBack,
+    postpone: (keys, delaysMs) => persistently(() => postponeDeliveries(kysely, keys, delaysMs)),
     record: (workerId, reports) => recordOnce(workerId, reports).catch(() => recordEach(workerId, reports)),
   };
 };

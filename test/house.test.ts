@@ -27,11 +27,14 @@ const localImportsOf = (path: string): string[] =>
 /** From the cellar up: what stands here may import only what stands further down. A folder is named with a slash. */
 const allowed: readonly (readonly [files: string, why: string])[] = [
   [
-    "errors.ts text.ts headers.ts addresses.ts log.ts batch.ts call.ts loop.ts http-pool.ts version.ts",
+    "errors.ts text.ts headers.ts addresses.ts log.ts batch.ts call.ts fifo.ts loop.ts http-pool.ts version.ts",
     "words and pure rules: they know nobody of us",
   ],
   ["dial-error.ts", "what the network did, in words of the table of codes"],
-  ["secrets.ts targets.ts resolve.ts response.ts gate.ts embedded/", "one thing each, made of the words below"],
+  [
+    "secrets.ts targets.ts resolve.ts response.ts gate.ts fair-queue.ts embedded/",
+    "one thing each, made of the words below",
+  ],
   [
     "config.ts exchange.ts dial.ts database.ts embedded.ts graphile.ts",
     "doors to the environment, the network, Postgres, jobs",
@@ -43,7 +46,10 @@ const allowed: readonly (readonly [files: string, why: string])[] = [
     "what speaks of the contract: outcomes, bodies, types, rows",
   ],
   ["protocols/", "what destination types need of a protocol, around its SDK"],
-  ["destinations/ tasks/ connections.ts migrate.ts inbox.ts round-trips.ts", "the rooms, and what joins types to rows"],
+  [
+    "destinations/ tasks/ connections.ts migrate.ts inbox.ts round-trips.ts intake.ts",
+    "the rooms, and what joins types to rows",
+  ],
   ["inspection.ts sender.ts lane.ts doctor/", "what is done with connections and rows"],
   ["report.ts", "what is recorded of an attempt"],
   ["deliverer.ts", "claims, sends and records"],

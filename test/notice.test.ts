@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { cut, layOut, noticeOf, plainText } from "../src/notice.ts";
-import { alertMessage, alertOf } from "./support/alerts.ts";
+import { alertMessage, alertOf } from "./support/alert_message.ts";
 import { messageOf } from "./support/contract.ts";
 
 test("laying out changes nothing but the white space between tokens", () => {

@@ -15,7 +15,7 @@ comment on function outbox.pg_notify(text, text) is
   'Stands before pg_catalog.pg_notify on the search_path of outbox.wake. NOTIFY makes commits queue up behind a cluster-wide lock, so only one open transaction at a time notifies; workers poll for the jobs of the others.';
 
 create or replace function outbox.wake(
-  event_ids uuid[], subscription_ids uuid[], run_at timestamptz default null, priority integer default 0) returns void
+  event_ids uuid[], subscription_ids uuid[], run_at timestamptz default null, priority integer default null) returns void
   language plpgsql
   set search_path = outbox, pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan
@@ -24,12 +24,13 @@ create or replace function outbox.wake(
 as $$
 declare
   v_jobs_max_deliveries constant integer := 100;
+  v_priority constant integer := coalesce(wake.priority, case when wake.run_at is null then 0 else 1 end);
   v_jobs graphile_worker.job_spec[];
 begin
   if cardinality(event_ids) = 1 then
-    v_jobs := array[outbox.deliver_job(json_build_object(subscription_ids[1], event_ids), run_at, priority)];
+    v_jobs := array[outbox.deliver_job(json_build_object(subscription_ids[1], event_ids), run_at, v_priority)];
   else
-    select array_agg(outbox.deliver_job(j.deliveries, wake.run_at, wake.priority + least(j.chunk, 1000)) order by j.chunk)
+    select array_agg(outbox.deliver_job(j.deliveries, wake.run_at, v_priority + least(j.chunk, 1000)) order by j.chunk)
     into v_jobs
     from (
       select g.chunk, json_object_agg(g.subscription_id, g.event_ids) as deliveries
@@ -46,7 +47,7 @@ end
 $$;
 revoke all on function outbox.wake(uuid[], uuid[], timestamptz, integer) from public;
 comment on function outbox.wake(uuid[], uuid[], timestamptz, integer) is
-  'Gives the deliveries jobs of up to 100 each, in the order given, with one call of add_jobs. Each further job of a call is of lower priority (a higher number), so that a flood does not stand before others'' single events. Plans are forced to be generic and to use indexes: one made while the job table was empty costs 14 ms a call once 100,000 jobs wait.';
+  'Gives the deliveries jobs of up to 100 each, in the order given, with one call of add_jobs. Priority 0 is for first attempts, 1 for what waits for a time (retries), and each further job of a call is of lower priority (a higher number), so that a flood does not stand before others'' single events; outbox.raise_old_jobs keeps the low ones from waiting for ever. Plans are forced to be generic and to use indexes: one made while the job table was empty costs 14 ms a call once 100,000 jobs wait.';
 
 create or replace function outbox.deliver_job(deliveries json, run_at timestamptz, priority integer) returns graphile_worker.job_spec
   language sql immutable

@@ -1,4 +1,4 @@
-/** The two round trips of a batch of deliveries, and giving back what was not sent. */
+/** The two round trips of a batch of deliveries, giving back what was not sent, and leaving to later what was not claimed. */
 import { type Kysely, sql } from "kysely";
 import type { Message, ResponseRecord } from "../destination.ts";
 
@@ -210,4 +210,15 @@ export const unclaimFollowers = async (
   await sql`select outbox.unclaim_followers(${workerId}, ${eventIds}::uuid[], ${subscriptionIds}::uuid[])`.execute(
     kysely,
   );
+};
+
+/** Leaves deliveries that nobody has claimed to a later time, each to its own. */
+export const postponeDeliveries = async (
+  kysely: Kysely<unknown>,
+  keys: readonly DeliveryKey[],
+  delaysMs: readonly number[],
+): Promise<void> => {
+  const [eventIds, subscriptionIds] = idsOf(keys);
+  await sql`select outbox.postpone_deliveries(
+    ${eventIds}::uuid[], ${subscriptionIds}::uuid[], ${arrayOf(delaysMs)}::integer[])`.execute(kysely);
 };

@@ -11,6 +11,9 @@ export const sweepWorkers = (kysely: Kysely<unknown>) =>
 /** Gives jobs to deliveries that are due within a minute. Returns how many. */
 export const scheduleDue = (kysely: Kysely<unknown>) => count(kysely, sql`select outbox.schedule_due() as count`);
 
+/** Gives old jobs of low priority the highest. Returns how many. */
+export const raiseOldJobs = (kysely: Kysely<unknown>) => count(kysely, sql`select outbox.raise_old_jobs() as count`);
+
 /** Fans out what was committed deferred. Returns how many events. */
 export const fanOutDeferred = (kysely: Kysely<unknown>) =>
   count(kysely, sql`select outbox.fan_out_deferred() as count`);

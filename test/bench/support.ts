@@ -9,7 +9,8 @@ import { migrate } from "../../src/migrate.ts";
 /** Requests that are open at the same time in the bare loop, each on its own connection; Postrider has as many under way. */
 export const concurrency = 128;
 
-const start = async (file: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}) => {
+/** Starts a file of this folder as a process, and waits for its first message. */
+export const start = async (file: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}) => {
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, {
     env: { ...process.env, ...env },
     stdio: ["ignore", openSync("/dev/null", "w"), "inherit", "ipc"],
@@ -23,7 +24,8 @@ const start = async (file: string, args: readonly string[] = [], env: NodeJS.Pro
   return { child, message };
 };
 
-const end = async (child: ChildProcess): Promise<void> => {
+/** Ends a process in an orderly way. */
+export const end = async (child: ChildProcess): Promise<void> => {
   const ended = once(child, "exit");
   child.kill("SIGTERM");
   await ended;

@@ -149,6 +149,8 @@ const workers = [
   "select outbox.put_off_job(1)",
   "select outbox.hand_over_job(1, 2)",
   "select outbox.schedule_due()",
+  "select outbox.raise_old_jobs()",
+  `select outbox.postpone_deliveries(${ids}, ${ids}, '{1}')`,
   "select outbox.release_held()",
   "select outbox.expire_deliveries()",
   "select outbox.fan_out_deferred()",
