@@ -10,7 +10,7 @@ const placesForEachFree = 3;
 /** A flow at its share waits until it is down to this part of it: then it is claimed for in a large batch. */
 const resumeShare = 1 / 5;
 /** A flow that waits at its share for so many ticks is slow. */
-const slowTicks = 5;
+const slowTicks = 10;
 /** What a slow flow has given away comes back at its own pace, after 2 seconds to 10 minutes. */
 const delayTicksMin = 40;
 const delayTicksMax = 12_000;

@@ -55,10 +55,11 @@ export interface Intake {
   readonly ended: () => Promise<void>;
 }
 
+/** With more jobs than that, some have to make way. */
+const busyShare = 1 / 2;
 /** What slow destinations have waiting may keep so many of the jobs; the rest is postponed. */
 const slowShare = 1 / 4;
-/** Beyond so many jobs, those that only wait for answers, for so many ticks, are let go. */
-const busyShare = 1 / 2;
+/** Jobs that only wait for answers, for so many ticks, are let go. */
 const letGoTicks = 4;
 
 /** Creates the intake of one worker process. */
@@ -91,7 +92,7 @@ export const createIntake = ({ log, jobsMax, onMore, postpone }: IntakeOptions):
   });
 
   const shedMore = (): void => {
-    if (!limited) return;
+    if (!limited || held.size <= jobsMax * busyShare) return;
     const surplus = queue.shed(jobsMax * slowShare);
     if (surplus.length === 0) return;
     shed.push(...surplus);

@@ -6,16 +6,18 @@ import { type Reply, startReceiver } from "../support/receiver.ts";
 import { assertBooksAgree, assertNothingHeld, untilAllDelivered, within } from "./support/ledger.ts";
 import { startWorkerProcess } from "./support/worker.ts";
 
-const inFlight = 20;
+const places = 24;
+/** What a single destination gets of the places. */
+const inFlight = 18;
 const bulk = 200;
-const singles = 150;
+const singles = 60;
 
 test("a stopped worker gives its backlog back at once, records what ends in time, and exits clean under 12 s", async (t) => {
   const gates: ((reply: Reply) => void)[] = [];
   await using receiver = await startReceiver({ respond: () => new Promise<Reply>((answer) => gates.push(answer)) });
   await using db = await testDatabase();
   await addDestination(db, { config: { url: receiver.url } });
-  await using worker = await startWorkerProcess(db.url, { POSTRIDER_IN_FLIGHT: String(inFlight) });
+  await using worker = await startWorkerProcess(db.url, { POSTRIDER_IN_FLIGHT: String(places) });
   await addEvents(db, bulk);
   await receiver.waitFor(inFlight);
   await using shop = await db.client();
@@ -23,7 +25,6 @@ test("a stopped worker gives its backlog back at once, records what ends in time
   for (let i = 0; i < singles; i++) await addEvent(shop);
   await shop.query("commit");
   const all = bulk + singles;
-  // It takes more jobs than it has slots: some wait in its local queue, locked like the rest.
   await within(10_000, "the worker holds jobs", async () => (await db.lockedJobs()).length >= singles / 2);
   const [finishing, hanging] = [gates.slice(0, inFlight / 2), gates.slice(inFlight / 2)];
   receiver.respondWith(() => 200);
@@ -62,7 +63,7 @@ test("the only worker, stopped with requests open and a backlog, leaves nothing 
   await using receiver = await startReceiver({ respond: () => "open" });
   await using db = await testDatabase();
   await addDestination(db, { config: { url: receiver.url } });
-  await using worker = await startWorkerProcess(db.url, { POSTRIDER_IN_FLIGHT: String(inFlight) });
+  await using worker = await startWorkerProcess(db.url, { POSTRIDER_IN_FLIGHT: String(places) });
   await addEvents(db, bulk);
   await receiver.waitFor(inFlight);
 
