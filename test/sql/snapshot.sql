@@ -272,6 +272,7 @@ table instance
   frontier uuid not null default '00000000-0000-0000-0000-000000000000'::uuid
   next_frontier uuid
   next_frontier_xid xid8
+  retention interval not null default '30 days'::interval
   tended_subscription_id uuid
   tended_key text
   constraint instance_pkey PRIMARY KEY (only_row)
@@ -286,6 +287,15 @@ table limits with (fillfactor=50)
   constraint limits_destination_id_fkey FOREIGN KEY (destination_id) REFERENCES outbox.destinations(id) ON DELETE CASCADE
   constraint limits_pkey PRIMARY KEY (destination_id)
   constraint slowed_since_a_time CHECK (((slowed_to IS NULL) = (slowed_at IS NULL)))
+
+table pruned_days
+  day date not null
+  rules text not null
+  due_topics text[] not null
+  swept_to uuid
+  swept_at timestamp with time zone
+  left_over bigint not null default 0
+  constraint pruned_days_pkey PRIMARY KEY (day)
 
 table replays with (fillfactor=50)
   id bigint not null generated always as identity
@@ -327,6 +337,13 @@ table replays with (fillfactor=50)
   constraint status_is_known CHECK ((status = ANY (ARRAY['running'::text, 'paused'::text, 'done'::text, 'cancelled'::text])))
   INDEX replays_by_destination ON outbox.replays USING btree (destination_id)
   INDEX replays_running ON outbox.replays USING btree (due_at) WHERE (status = 'running'::text)
+
+table retention
+  topics text not null
+  keep interval not null
+  updated_at timestamp with time zone not null default now()
+  constraint keeps_a_day_to_a_hundred_years CHECK (((keep >= '1 day'::interval) AND (keep <= '100 years'::interval)))
+  constraint retention_pkey PRIMARY KEY (topics)
 
 table slots
   event_id uuid not null
@@ -511,6 +528,15 @@ view replay_progress with (security_invoker=true)
   destination_id uuid
   subscription_id uuid
 
+view storage with (security_invoker=true)
+  kind name
+  day date
+  partition name
+  rows bigint
+  bytes bigint
+  keep_until timestamp with time zone
+  kept_by text
+
 function admit_deliveries(INOUT event_ids uuid[], INOUT subscription_ids uuid[])
   returns record language plpgsql volatile set search_path=pg_catalog, pg_temp
 function admit_for(destination_id uuid, event_ids uuid[], subscription_ids uuid[])
@@ -578,7 +604,7 @@ function circuit_opens(health outbox.destination_health, policy jsonb, ramping b
 function claim_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
   returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone, lane_seq bigint) language plpgsql volatile set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set lock_timeout=500ms set jit=off set enable_seqscan=off set enable_bitmapscan=off set enable_hashjoin=on set enable_nestloop=off set enable_mergejoin=off
 function claim_followers(worker_id uuid, event_ids uuid[], subscription_ids uuid[], counts integer[])
-  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone, lane_seq bigint) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set lock_timeout=500ms set jit=off set enable_seqscan=off set enable_nestloop=on set enable_hashjoin=off set enable_mergejoin=off
+  returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone, lane_seq bigint) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set lock_timeout=500ms set jit=off set enable_seqscan=off set enable_nestloop=on set enable_hashjoin=on set enable_mergejoin=off
 function claim_suspect(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
   returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone, lane_seq bigint) language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
 function close_circuits(destination_ids uuid[])
@@ -621,6 +647,8 @@ function disable_destination(destination_id uuid, reason text DEFAULT 'by hand':
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function disable_failing()
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function drop_days(days date[])
+  returns date[] language plpgsql volatile set search_path=pg_catalog, pg_temp set lock_timeout=50ms
 function effective_policy(policy jsonb)
   returns jsonb language sql immutable parallel safe
 function enable_destination(destination_id uuid, actor text DEFAULT NULL::text)
@@ -675,6 +703,8 @@ function filters_by_root(bare_path text)
   returns boolean language plpgsql immutable strict parallel safe set search_path=pg_catalog, pg_temp
 function finish_replay(replay_id bigint, status text)
   returns void language sql volatile set search_path=pg_catalog, pg_temp
+function followers_of(subscription_id uuid, key text, lane_seq bigint, count integer)
+  returns SETOF outbox.deliveries language sql stable
 function forget_failures(destination_id uuid)
   returns void language sql volatile set search_path=pg_catalog, pg_temp
 function free_slots(event_ids uuid[], subscription_ids uuid[])
@@ -743,6 +773,10 @@ function json_string_problem(value text, schema jsonb, place text)
   returns text[] language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function json_type_words(type jsonb)
   returns text language sql immutable strict parallel safe set search_path=pg_catalog, pg_temp
+function keep_of(topic text, otherwise interval)
+  returns interval language sql stable set search_path=pg_catalog, pg_temp
+function keeps_some(for_day date, day_end timestamp with time zone, otherwise interval)
+  returns boolean language plpgsql volatile set search_path=pg_catalog, pg_temp set jit=off
 function label_lane(subscription_id uuid, key text, max integer DEFAULT 1000)
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off
 function lane_reason(subscription_id uuid, key text)
@@ -781,6 +815,8 @@ function new_replay(subscription outbox.subscriptions, since timestamp with time
   returns outbox.replays language plpgsql volatile set search_path=pg_catalog, pg_temp
 function oldest_held(destination_id uuid, max integer)
   returns SETOF outbox.deliveries language sql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set enable_bitmapscan=off
+function open_before(until timestamp with time zone, newest xid DEFAULT NULL::xid)
+  returns text language sql stable
 function open_circuit(destination_id uuid, policy jsonb, failures integer, error text)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function overdue_destinations()
@@ -793,14 +829,18 @@ function pg_notify(channel text, payload text)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function portable_pattern(pattern text)
   returns text language plpgsql immutable strict parallel safe set search_path=pg_catalog, pg_temp
+function postpone_deliveries(event_ids uuid[], subscription_ids uuid[], delays_ms integer[])
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set jit=off set enable_hashjoin=off set enable_mergejoin=off
 function probe_delay(policy jsonb, probes integer)
   returns interval language sql immutable parallel safe
 function promote_lanes(subscription_ids uuid[], keys text[])
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set lock_timeout=500ms set enable_seqscan=off set enable_nestloop=on set enable_hashjoin=off set enable_mergejoin=off
 function prune(retention interval DEFAULT '30 days'::interval)
-  returns TABLE(partition text, dropped boolean, reason text) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set lock_timeout=200ms
+  returns TABLE(partition text, dropped boolean, reason text) language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function prune_audit_log(retention interval, actor text DEFAULT NULL::text)
   returns bigint language plpgsql volatile set search_path=pg_catalog, pg_temp
+function prune_rows(max integer DEFAULT 1000)
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set lock_timeout=50ms set enable_seqscan=off set jit=off
 function put_back(deliveries outbox.deliveries[], redriven_by text DEFAULT NULL::text, priority integer DEFAULT 0)
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
 function put_off_job(job_id bigint)
@@ -809,6 +849,8 @@ function quarantine(event_ids uuid[], subscription_ids uuid[])
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
 function raise_alert(destination outbox.destinations, kind text, severity text, dedup_key text, since timestamp with time zone, count bigint, title text, text text, last_error jsonb DEFAULT NULL::jsonb, level integer DEFAULT 0, seen_at timestamp with time zone DEFAULT now())
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function raise_old_jobs(max integer DEFAULT 8)
+  returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set jit=off
 function reconcile(max integer DEFAULT 10000)
   returns integer language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function record_attempts(worker_id uuid, attempts json)
@@ -859,6 +901,8 @@ function resume_lanes(deliveries outbox.deliveries[])
   returns void language sql volatile set search_path=pg_catalog, pg_temp
 function resume_replay(replay_id bigint, rate numeric DEFAULT NULL::numeric, actor text DEFAULT NULL::text)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
+function retention_rules(day_end timestamp with time zone, otherwise interval)
+  returns text language sql stable set search_path=pg_catalog, pg_temp
 function retry_delay(policy jsonb, failures integer, retry_after interval, luck double precision)
   returns interval language sql immutable parallel safe
 function rotate_secret(destination_id uuid, overlap interval DEFAULT '24:00:00'::interval, value text DEFAULT NULL::text, name text DEFAULT 'signing_secret'::text, actor text DEFAULT NULL::text)
@@ -871,6 +915,8 @@ function secrets_to_seal(key_id text, max integer DEFAULT 100)
   returns SETOF uuid language sql stable security definer set search_path=pg_catalog, pg_temp
 function send_probe(hold outbox.holds)
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
+function set_retention(topics text, keep interval, actor text DEFAULT NULL::text)
+  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function settle_lanes(event_ids uuid[], subscription_ids uuid[])
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set enable_nestloop=on set enable_hashjoin=off set enable_mergejoin=off
 function settle_unclaimed(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
@@ -924,7 +970,9 @@ function topic_candidates(topic text)
 function unclaim_deliveries(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
 function unclaim_followers(worker_id uuid, event_ids uuid[], subscription_ids uuid[])
-  returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp set enable_seqscan=off
+  returns void language sql volatile security definer set search_path=pg_catalog, pg_temp set enable_seqscan=off
+function unfinished_of(partition text, day_end timestamp with time zone, max integer DEFAULT 100000)
+  returns text language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set jit=off
 function update_destination(destination_id uuid, config jsonb DEFAULT NULL::jsonb, policy jsonb DEFAULT NULL::jsonb, name text DEFAULT NULL::text, secrets jsonb DEFAULT NULL::jsonb, actor text DEFAULT NULL::text)
   returns void language plpgsql volatile security definer set search_path=pg_catalog, pg_temp
 function update_subscription(subscription_id uuid, topics text[] DEFAULT NULL::text[], filter jsonb DEFAULT NULL::jsonb, enabled boolean DEFAULT NULL::boolean, actor text DEFAULT NULL::text, ordered boolean DEFAULT NULL::boolean, on_dead text DEFAULT NULL::text)
@@ -933,7 +981,7 @@ function uuid_at(at timestamp with time zone)
   returns uuid language sql immutable parallel safe
 function uuid_v7()
   returns uuid language sql volatile parallel safe
-function wake(event_ids uuid[], subscription_ids uuid[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0)
+function wake(event_ids uuid[], subscription_ids uuid[], run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT NULL::integer)
   returns void language plpgsql volatile set search_path=outbox, pg_catalog, pg_temp set plan_cache_mode=force_generic_plan set enable_seqscan=off set jit=off
 function wake_followers(worker_ids uuid[])
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off
@@ -970,11 +1018,15 @@ inspector may
   select on outbox.lanes
   select on outbox.limits
   select on outbox.open_alerts
+  execute on outbox.open_before(timestamp with time zone,xid)
   select on outbox.pending
   execute on outbox.pending_deliveries()
+  select on outbox.pruned_days
   execute on outbox.remedy(text)
   select on outbox.replay_progress
   select on outbox.replays (actor, after_event_id, created_at, db_user, destination_id, finished_at, id, left_alone, looked_at, made, max_deliveries, rate, repeated, repeats, since, status, subscription_id, tenant_id, topics, until, until_event_id, waits_for)
+  select on outbox.retention
+  select on outbox.storage
   select on outbox.subscriptions (created_at, destination_id, enabled, id, on_dead, ordered, tenant_id, topics, updated_at)
   execute on outbox.time_of(uuid)
   execute on outbox.worker_lease()
@@ -1011,10 +1063,12 @@ operator may
   select on outbox.lanes
   select on outbox.limits
   select on outbox.open_alerts
+  execute on outbox.open_before(timestamp with time zone,xid)
   execute on outbox.pause_replay(bigint,text)
   select on outbox.pending
   execute on outbox.pending_deliveries()
   execute on outbox.prune(interval)
+  select on outbox.pruned_days
   execute on outbox.redrive(uuid,uuid,uuid,timestamp with time zone,timestamp with time zone,text,outbox.delivery_status[],integer,boolean,text)
   execute on outbox.remedy(text)
   execute on outbox.replay(uuid,timestamp with time zone,timestamp with time zone,text[],jsonb,boolean,bigint,numeric,text)
@@ -1022,7 +1076,10 @@ operator may
   select on outbox.replays (actor, after_event_id, created_at, db_user, destination_id, finished_at, id, left_alone, looked_at, made, max_deliveries, rate, repeated, repeats, since, status, subscription_id, tenant_id, topics, until, until_event_id, waits_for)
   select on outbox.replays
   execute on outbox.resume_replay(bigint,numeric,text)
+  select on outbox.retention
   execute on outbox.rotate_secret(uuid,interval,text,text,text)
+  execute on outbox.set_retention(text,interval,text)
+  select on outbox.storage
   select on outbox.subscriptions (created_at, destination_id, enabled, id, on_dead, ordered, tenant_id, topics, updated_at)
   select on outbox.subscriptions
   execute on outbox.test_destination(uuid,text)
@@ -1051,8 +1108,11 @@ worker may
   execute on outbox.load_destinations(uuid[])
   execute on outbox.maintain_partitions(integer)
   execute on outbox.mark_checked(uuid,integer,text)
+  execute on outbox.postpone_deliveries(uuid[],uuid[],integer[])
   execute on outbox.prune(interval)
+  execute on outbox.prune_rows(integer)
   execute on outbox.put_off_job(bigint)
+  execute on outbox.raise_old_jobs(integer)
   execute on outbox.reconcile(integer)
   execute on outbox.record_attempts(uuid,json)
   execute on outbox.record_delivered(uuid,uuid[],uuid[],integer[],integer[],jsonb,integer[])
