@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
 import { addDestination, addEvent, addEvents, deliveriesOf, deliveryOf, jobsOf } from "../support/factory.ts";
-import { delivered, startHandWorker } from "../support/hand_worker.ts";
+import { delivered, failedWith, startHandWorker } from "../support/hand_worker.ts";
 
 const reconcile = async (db: TestDatabase): Promise<number> =>
   (await db.one<{ n: number }>("select outbox.reconcile() as n")).n;
@@ -158,4 +158,71 @@ test("at most max deliveries are mended in one run, in jobs of up to 100", async
   assert.deepEqual(await db.one("select outbox.reconcile(150) as n"), { n: 150 });
   assert.equal((await jobsOf(db)).length, 2);
   assert.deepEqual(await db.one("select outbox.reconcile(150) as n"), { n: 100 });
+});
+
+test("truncating the job table loses no delivery", async () => {
+  await using db = await testDatabase();
+  await addDestination(db);
+  const ids = [await addSettledEvent(db, 6), await addSettledEvent(db, 5)].map(({ id }) => id);
+  await db.query("truncate graphile_worker._private_jobs");
+  assert.equal(await reconcile(db), 2);
+  assert.deepEqual((await jobsOf(db)).flatMap(({ deliveries }) => Object.values(deliveries).flat()).toSorted(), ids);
+});
+
+test("one job of a statement that is deleted is missed once the others are done, and nothing is done twice", async () => {
+  await using db = await testDatabase();
+  await addDestination(db);
+  await using client = await db.client();
+  await client.query("set session_replication_role = replica");
+  await addEvents(db, 150);
+  const [first, second] = await jobsOf(db);
+  const old =
+    "update outbox.deliveries set event_id = outbox.uuid_at(now() - interval '1 hour' + seq * interval '1 ms')";
+  await db.query(
+    "delete from graphile_worker._private_jobs where id = (select max(id) from graphile_worker._private_jobs)",
+  );
+  assert.deepEqual(
+    [first, second].map((job) => Object.values(job?.deliveries ?? {}).flat().length),
+    [100, 50],
+  );
+  await client.query(old);
+  assert.equal(await reconcile(db), 0);
+  await client.query("update outbox.deliveries set status = 'delivered', finished_at = now() where seq <= 100");
+  await forgetJobs(db);
+  assert.equal(await reconcile(db), 50);
+  assert.equal(await reconcile(db), 0);
+});
+
+test("a retry whose job was deleted is given another a minute after it was due", async () => {
+  await using db = await testDatabase();
+  await addDestination(db, { policy: { schedule_seconds: [30], jitter: 0 } });
+  await addEvent(db);
+  const worker = await startHandWorker(db);
+  await worker.attempt(failedWith());
+  await forgetJobs(db);
+  const due = () => db.one("select outbox.schedule_due() as n");
+  assert.deepEqual(await due(), { n: 0 });
+  await db.query(
+    "update outbox.deliveries set next_attempt_at = now() - interval '61 s', job_at = now() - interval '91 s'",
+  );
+  assert.deepEqual(await due(), { n: 1 });
+  assert.equal((await jobsOf(db)).length, 1);
+  assert.equal((await worker.claim()).length, 1);
+});
+
+test("events of a time when the trigger was disabled are fanned out once it is enabled, and only those", async () => {
+  await using db = await testDatabase();
+  await addDestination(db);
+  await db.query("alter table outbox.subscriptions disable trigger user");
+  await db.query("update outbox.subscriptions set updated_at = now() - interval '1 day'");
+  await addSettledEvent(db, 6);
+  await db.query("alter table outbox.events disable trigger _500_fan_out");
+  const { id } = await addSettledEvent(db, 5);
+  await db.query("alter table outbox.events enable trigger _500_fan_out");
+  await addSettledEvent(db, 4);
+  assert.equal((await deliveriesOf(db)).length, 2);
+  assert.equal(await moveFrontier(db), 1);
+  assert.equal((await deliveryOf(db, id)).status, "pending");
+  assert.equal((await deliveriesOf(db)).length, 3);
+  assert.equal((await jobsOf(db)).length, 3);
 });
