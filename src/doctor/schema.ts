@@ -9,6 +9,7 @@ const daysAhead = 3;
 /** The triggers of `sql/functions`, and the file that makes each. */
 export const triggers = {
   "audit_log._100_refuse_change": "check_destinations",
+  "audit_log._200_refuse_delete": "audit_log",
   "destination_secrets._100_check": "check_destinations",
   "destinations._100_check": "check_destinations",
   "destinations._200_refuse_delete": "check_destinations",
