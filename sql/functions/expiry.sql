@@ -37,6 +37,9 @@ begin
   and d.claimed_by is null
   and outbox.expiry_of(d, t.policy) <= now();
   get diagnostics v_expired = row_count;
+  if v_expired > 0 then
+    perform outbox.leave_lanes(event_ids, subscription_ids);
+  end if;
   return v_expired;
 end
 $$;

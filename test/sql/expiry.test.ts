@@ -236,3 +236,27 @@ test("expires_at must be near the present, and not before deliver_after", async 
   }
   await addEvent(db, { expires_at: inSeconds(-1) });
 });
+
+test("a lane goes on behind a delivery that expired, where the subscription says skip", async () => {
+  await using db = await testDatabase();
+  const { id: destinationId } = await addDestination(db, { topics: ["none.*"] });
+  await db.query("select outbox.create_subscription($1, '{order.*}', ordered => true, on_dead => 'skip')", [
+    destinationId,
+  ]);
+  const [first, second, third] = [
+    await addEvent(db, { key: "a", expires_at: inSeconds(60) }),
+    await addEvent(db, { key: "a" }),
+    await addEvent(db, { key: "a" }),
+  ];
+  await letPass(db, "2 minutes");
+  const worker = await startHandWorker(db);
+  const arrived: string[] = [];
+  for (let claims = 0; claims < 4; claims++) {
+    await db.query("update outbox.deliveries set next_attempt_at = now() where next_attempt_at is not null");
+    const claimed = await worker.claim();
+    arrived.push(...claimed.map(({ event_id }) => event_id));
+    if (claimed.length > 0) await worker.record(claimed, delivered);
+  }
+  assert.deepEqual(await endOf(db, first.id), ["dead", "expired", 0]);
+  assert.deepEqual(arrived, [second.id, third.id]);
+});
