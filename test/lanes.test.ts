@@ -109,7 +109,7 @@ test("a destination that is disabled while a lane runs gets no more of it", asyn
   const states = await db.query(
     "select status::text, held_reason, count(*)::integer as n from outbox.deliveries group by 1, 2 order by 3",
   );
-  assert.deepEqual(states.filter(({ held_reason }) => held_reason === "destination_disabled")[0]?.n, 1);
+  assert.equal(states.find(({ held_reason }) => held_reason === "destination_disabled")?.n, 1);
   await db.query("select outbox.enable_destination($1)", [id]);
   await untilAll(db, "delivered");
   assert.deepEqual(numbersAt(receiver), upTo(600));
