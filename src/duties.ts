@@ -54,7 +54,7 @@ export const createDuties = (options: DutiesOptions): readonly Duty[] => {
     { name: "sweep_workers", everyMs: 2_000, run: () => once(sweepWorkers(kysely)) },
     { name: "fan_out_deferred", everyMs: 100, run: () => untilNone(fanOutDeferred(kysely)) },
     { name: "refresh_job_statistics", everyMs: 500, run: () => once(refreshJobStatistics(kysely)) },
-    { name: "schedule_due", everyMs: 1_000, run: () => untilNone(scheduleDue(kysely)) },
+    { name: "schedule_due", everyMs: 500, run: () => untilNone(scheduleDue(kysely)) },
     { name: "raise_old_jobs", everyMs: 1_000, run: () => once(raiseOldJobs(kysely)) },
     { name: "release_held", everyMs: 250, run: () => once(releaseHeld(kysely)) },
     { name: "expire_deliveries", everyMs: 5_000, run: () => untilNone(expireDeliveries(kysely)) },

@@ -33,7 +33,7 @@ begin
       array_agg(m.event_id order by m.destination_id, m.next_attempt_at) as event_ids,
       array_agg(m.subscription_id order by m.destination_id, m.next_attempt_at) as subscription_ids
     from marked as m
-    group by date_trunc('second', m.next_attempt_at)
+    group by date_bin('200 milliseconds', m.next_attempt_at, timestamptz 'epoch')
   ), woken as (
     select cardinality(g.event_ids) as deliveries, outbox.wake(g.event_ids, g.subscription_ids, g.due) from grouped as g
   )
@@ -43,7 +43,7 @@ end
 $$;
 revoke all on function outbox.schedule_due(integer) from public;
 comment on function outbox.schedule_due(integer) is
-  'Gives jobs to deliveries whose next attempt is due within a minute, and new ones to those whose job has vanished. Retries further away are only rows. Returns how many were given one.';
+  'Gives jobs to deliveries whose next attempt is due within a minute, and new ones to those whose job has vanished. Those of the same 200 milliseconds share jobs, which run at the last of them. Retries further away are only rows. Returns how many were given one.';
 
 create or replace function outbox.jobs_are_behind() returns boolean
   language sql stable
