@@ -185,6 +185,18 @@ test("a day is kept while a producer's transaction is open, and dropped after it
   assert.deepEqual(await prune(db), [gone]);
 });
 
+test("a day in which something was put back to work after it was looked at is not dropped", async () => {
+  await using db = await openDatabase(40);
+  await addPastEvent(db, 40);
+  const drop = () => db.one("select cardinality(outbox.drop_days(array[(now() at time zone 'UTC')::date - 40])) as n");
+  assert.deepEqual(await drop(), { n: 0 });
+  await deliverAll(db);
+  await db.query("select outbox.redrive(event_id => id, statuses => '{delivered}') from outbox.events");
+  assert.deepEqual(await drop(), { n: 0 });
+  await deliverAll(db);
+  assert.deepEqual(await drop(), { n: 1 });
+});
+
 test("a day whose events wait for their deferred fan-out is kept", async () => {
   await using db = await openDatabase(40);
   await using producer = await db.client();
