@@ -17,6 +17,7 @@ as $$
         and coalesce(replay.topics, s.topics) && outbox.topic_candidates(e.topic)
         and outbox.filter_matches(e.payload::jsonb, case when replay.filter is null then s.filter_path else replay.filter_path end)
       ) then null
+      when e.expires_at <= now() then case when replay.repeats then 'leave' end
       when d.event_id is null then 'make'
       when not replay.repeats then null
       when d.status in ('delivered', 'dead') and d.finished_at < replay.created_at and outbox.is_redriven_out(d.redrive_count, s.destination_id) is not true then 'repeat'
@@ -41,7 +42,7 @@ as $$
 $$;
 revoke all on function outbox.replay_candidates(outbox.replays, integer) from public;
 comment on function outbox.replay_candidates(outbox.replays, integer) is
-  'The next events of the run, at most max, and the fate of each: its delivery is to be made, to be repeated, or left alone; null for one that does not match (or, for a start position, is delivered already). Each row is looked up by its key: joined, a partition without statistics was read whole for each event.';
+  'The next events of the run, at most max, and the fate of each: its delivery is to be made, to be repeated, or left alone (as one that has expired is); null for one that does not match (or, for a start position, is delivered already). Each row is looked up by its key: joined, a partition without statistics was read whole for each event.';
 
 create or replace function outbox.replay_obstacle(replay outbox.replays) returns text
   language plpgsql stable
@@ -100,6 +101,7 @@ declare
   v_allowance constant numeric := least(
     replay.allowance + replay.rate * extract(epoch from v_now - replay.advanced_at), greatest(replay.rate / 4, 1));
   v_left constant bigint := replay.max_deliveries - replay.repeated - replay.made;
+  v_ordered constant boolean := (select s.ordered from outbox.subscriptions as s where s.id = replay.subscription_id);
   v_take constant integer := least(floor(v_allowance), v_step_max, v_left);
   v_scan constant integer := least(greatest(2 * v_take, 100), v_step_max);
   v_looked_at integer;
@@ -107,6 +109,7 @@ declare
   v_left_alone integer;
   v_make uuid[];
   v_repeat uuid[];
+  v_heads outbox.deliveries[];
   v_repeated integer;
   v_made integer;
   v_event_ids uuid[];
@@ -126,12 +129,23 @@ begin
   ) as t
   where t.n <= v_take;
 
+  if v_ordered then
+    v_heads := array(
+      select d from outbox.deliveries as d
+      where d.event_id = any (v_repeat)
+      and d.event_id > replay.after_event_id and d.event_id <= v_last
+      and d.subscription_id = replay.subscription_id
+      and coalesce(d.lane_seq, 0) > 0
+    );
+  end if;
   with made as (
     insert into outbox.deliveries
-      (event_id, subscription_id, destination_id, tenant_id, seq, key, next_attempt_at, job_at, redriven_by, replay_id)
+      (event_id, subscription_id, destination_id, tenant_id, seq, key, next_attempt_at, job_at, redriven_by, replay_id,
+        expires_at, counted_from, lane_seq)
     select
       e.id, replay.subscription_id, replay.destination_id, e.tenant_id, e.seq, e.key, greatest(e.deliver_after, now()),
-      case when e.deliver_after > now() then null else now() end, replay.actor, replay.id
+      case when e.deliver_after > now() then null else now() end, replay.actor, replay.id,
+      e.expires_at, nullif(greatest(e.deliver_after, now()), now()), case when v_ordered and e.key is not null then e.seq end
     from outbox.events as e
     where e.id = any (v_make)
     and e.id > replay.after_event_id and e.id <= v_last
@@ -140,8 +154,8 @@ begin
     returning event_id, seq, job_at
   ), repeated as (
     update outbox.deliveries as d
-    set status = 'pending', next_attempt_at = now(), job_at = now(), finished_at = null, dead_at = null, failure_count = 0,
-      redriven_by = replay.actor, replay_id = replay.id, redrive_count = coalesce(d.redrive_count, 0) + 1
+    set status = 'pending', next_attempt_at = now(), job_at = now(), counted_from = now(), finished_at = null, dead_at = null,
+      failure_count = 0, redriven_by = replay.actor, replay_id = replay.id, redrive_count = coalesce(d.redrive_count, 0) + 1
     where d.event_id = any (v_repeat)
     and d.event_id > replay.after_event_id and d.event_id <= v_last
     and d.subscription_id = replay.subscription_id
@@ -154,6 +168,7 @@ begin
     (select array_agg(w.event_id order by w.seq) from (select * from made union all select * from repeated) as w where w.job_at is not null)
   into v_repeated, v_made, v_event_ids;
 
+  perform outbox.resume_lanes(v_heads);
   if v_event_ids is not null then
     perform outbox.wake(
       v_event_ids, array_fill(replay.subscription_id, array[cardinality(v_event_ids)]), priority => v_priority);
@@ -177,7 +192,7 @@ end
 $$;
 revoke all on function outbox.advance_replay(outbox.replays) from public;
 comment on function outbox.advance_replay(outbox.replays) is
-  'One step of a run: the next events get their deliveries, with jobs behind all others, as many as the rate allows, at most a quarter of a second''s worth. Where it stands is written in the same transaction, so a lost worker leaves nothing half done.';
+  'One step of a run: the next events get their deliveries, with jobs behind all others, as many as the rate allows, at most a quarter of a second''s worth. Where it stands is written in the same transaction, so a lost worker leaves nothing half done. What an ordered subscription never got goes into its lane, what was delivered is out of it; a dead one that is repeated goes on at the head of its lane.';
 
 create or replace function outbox.finish_replay(replay_id bigint, status text) returns void
   language sql

@@ -49,6 +49,7 @@ const calls: Readonly<Record<string, string>> = {
   resume_replay: "$4",
   cancel_replay: "$4",
   prune_audit_log: "interval '1 year'",
+  set_retention: "'*', interval '40 days'",
   delete_subscription: "$2",
   delete_destination: "$1",
 };
