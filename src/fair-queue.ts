@@ -7,10 +7,11 @@ import { Fifo } from "./fifo.ts";
 
 /** Places that one flow may hold for each place that is free: a single flow gets three quarters of all, and some stay free for the next. */
 const placesForEachFree = 3;
-/** A flow at its share waits until it is down to this part of it: then it is claimed for in a large batch. */
+/** A flow at its share waits until it is down to this part of it (which has grown by what became free): then it is claimed for in a large batch. */
 const resumeShare = 1 / 5;
-/** A flow that waits at its share for so many ticks is slow. */
+/** A flow that waits at its share for so many ticks is slow; where jobs run out, one that got no answer for so few is too. */
 const slowTicks = 10;
+const hastyTicks = 2;
 /** What a slow flow has given away comes back at its own pace, after 2 seconds to 10 minutes. */
 const delayTicksMin = 40;
 const delayTicksMax = 12_000;
@@ -32,6 +33,8 @@ interface Flow<T> {
   underWay: number;
   /** Since which tick it waits at its share. */
   parkedAt: number | undefined;
+  /** How many had ended then. */
+  endedBefore: number;
   /** It waited for long when it last did. */
   slow: boolean;
   /** What ended since, for its pace. */
@@ -76,6 +79,7 @@ export class FairQueue<T> {
         waiting: 0,
         underWay: 0,
         parkedAt: undefined,
+        endedBefore: 0,
         slow: false,
         ended: 0,
         since: this.#now,
@@ -100,6 +104,7 @@ export class FairQueue<T> {
     for (let flow = this.#turns.shift(); flow !== undefined; flow = this.#turns.shift()) {
       if (this.#limited && flow.underWay >= shareOf(free)) {
         flow.parkedAt = this.#now;
+        flow.endedBefore = flow.ended;
         this.#parked.add(flow);
         this.#ready -= flow.waiting;
         continue;
@@ -137,10 +142,11 @@ export class FairQueue<T> {
   /**
    * Takes out what slow flows have waiting beyond a reserve: what came together comes out together, the newest first.
    * @param groupsMax how many groups all slow flows may keep waiting, in equal parts
+   * @param isHasty flows without an answer count as slow sooner
    */
-  shed(groupsMax: number): readonly Surplus<T>[] {
-    for (const flow of this.#parked) flow.slow ||= this.#hasWaitedLong(flow);
-    const slow = [...this.#parked].filter((flow) => flow.slow);
+  shed(groupsMax: number, isHasty = false): readonly Surplus<T>[] {
+    for (const flow of this.#parked) flow.slow ||= this.#waited(flow) >= slowTicks;
+    const slow = [...this.#parked].filter((flow) => flow.slow || (isHasty && this.#isSilent(flow)));
     const reserve = Math.floor(groupsMax / slow.length);
     return slow.flatMap((flow) => this.#shedOf(flow, reserve));
   }
@@ -175,12 +181,16 @@ export class FairQueue<T> {
     return Math.round(Math.min(flow.backAt - this.#now, delayTicksMax));
   }
 
-  #hasWaitedLong({ parkedAt = this.#now }: Flow<T>): boolean {
-    return this.#now - parkedAt >= slowTicks;
+  #waited({ parkedAt = this.#now }: Flow<T>): number {
+    return this.#now - parkedAt;
+  }
+
+  #isSilent(flow: Flow<T>): boolean {
+    return flow.ended === flow.endedBefore && this.#waited(flow) >= hastyTicks;
   }
 
   #resume(flow: Flow<T>): void {
-    flow.slow = this.#hasWaitedLong(flow);
+    flow.slow = this.#waited(flow) >= slowTicks;
     flow.parkedAt = undefined;
     this.#parked.delete(flow);
     if (flow.waiting === 0) return;

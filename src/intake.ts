@@ -55,11 +55,12 @@ export interface Intake {
   readonly ended: () => Promise<void>;
 }
 
-/** With more jobs than that, some have to make way. */
+/** With more jobs than that, some have to make way; with more than the second, at once. */
 const busyShare = 1 / 2;
+const crowdedShare = 7 / 8;
 /** What slow destinations have waiting may keep so many of the jobs; the rest is postponed. */
 const slowShare = 1 / 4;
-/** Jobs that only wait for answers, for so many ticks, are let go. */
+/** Jobs that only wait for answers, for so many ticks, are let go; at once is after one. */
 const letGoTicks = 4;
 
 /** Creates the intake of one worker process. */
@@ -91,18 +92,21 @@ export const createIntake = ({ log, jobsMax, onMore, postpone }: IntakeOptions):
     for (const { call } of requests) call.through(failure);
   });
 
+  const isCrowded = (): boolean => held.size > jobsMax * crowdedShare;
+
   const shedMore = (): void => {
     if (!limited || held.size <= jobsMax * busyShare) return;
-    const surplus = queue.shed(jobsMax * slowShare);
+    const surplus = queue.shed(jobsMax * slowShare, isCrowded());
     if (surplus.length === 0) return;
     shed.push(...surplus);
     postponeMore();
   };
 
   const letGo = (): void => {
+    const age = isCrowded() ? 1 : letGoTicks;
     for (const [call, since] of held) {
       if (held.size <= jobsMax * busyShare) return;
-      if (call.waiting > 0 || ticks - since < letGoTicks) continue;
+      if (call.waiting > 0 || ticks - since < age) continue;
       held.delete(call);
       call.letGo();
     }

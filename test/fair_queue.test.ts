@@ -54,7 +54,7 @@ test("however many flows hold their shares without an end, one that holds nothin
   assert.deepEqual(takeAll(queue, 512, held)[0], "new0");
 });
 
-test("a flow at its share goes on when four fifths of it are through, in one batch", () => {
+test("a flow at its share goes on when half of its places are free again, in one batch", () => {
   const queue = new FairQueue<string>();
   queue.add("a", numbered("a", 1_000));
   let held = takeAll(queue, 512).length;
@@ -94,6 +94,20 @@ test("a flow that is not at its share for long gives nothing away, whatever the 
   assert.deepEqual(queue.shed(0), []);
   queue.tick();
   assert.equal(queue.shed(0).length, 1);
+});
+
+test("where haste is asked for, a flow without an answer gives away after a tenth of a second", () => {
+  const queue = new FairQueue<string>();
+  queue.add("a", numbered("a", 15));
+  takeAll(queue, 16);
+  queue.tick();
+  assert.deepEqual(queue.shed(0, true), []);
+  queue.tick();
+  assert.deepEqual(queue.shed(0), []);
+  assert.equal(queue.shed(0, true).length, 1);
+  queue.add("a", ["a15"]);
+  queue.ended("a", 5);
+  assert.deepEqual(queue.shed(0, true), []);
 });
 
 test("what is given away comes back after 2 seconds at least, each later than the one before, at the flow's pace", () => {
