@@ -5,11 +5,12 @@
 import assert from "node:assert/strict";
 import { setTimeout as wait } from "node:timers/promises";
 import type pg from "pg";
-import { median, openDatabase } from "../bench/support.ts";
+import { median } from "../bench/support.ts";
 import type { AlertPayload } from "../support/alerts.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { startTestWorker } from "../support/worker.ts";
 import type { Stage } from "./run.ts";
+import { stageDatabase } from "./support.ts";
 
 const looks = 5;
 const outageSize = 200;
@@ -80,7 +81,7 @@ const measureLooking = async (pool: pg.Pool, destinations: number) => {
 
 export const run = async ({ serverUrl, smoke }: Stage) => {
   const destinations = smoke ? 1_000 : 100_000;
-  await using database = await openDatabase(serverUrl, "scenario_alerts");
+  await using database = await stageDatabase(serverUrl, "alerts");
   const { pool } = database;
   const cost = await measureLooking(pool, destinations);
 

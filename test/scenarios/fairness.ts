@@ -6,14 +6,15 @@ import {
   startLatencyReceiver,
   startTraffic,
 } from "../bench/latency.ts";
-import { openDatabase, startWorkerProcess } from "../bench/support.ts";
+import { startWorkerProcess } from "../bench/support.ts";
 import type { Stage } from "./run.ts";
+import { stageDatabase } from "./support.ts";
 
 /** Measures the others' latency from commit to arrival without the flood, and from the flood's statement until it is through. */
 export const run = async ({ serverUrl, smoke }: Stage) => {
   const size = smoke ? { tenants: 50, flood: 5_000, seconds: 1 } : { tenants: 1_000, flood: 200_000, seconds: 20 };
   await using receiver = await startLatencyReceiver();
-  await using database = await openDatabase(serverUrl, "scenario_fairness");
+  await using database = await stageDatabase(serverUrl, "fairness");
   const { pool } = database;
   await addTenants(pool, receiver, size.tenants);
   await pool.query(

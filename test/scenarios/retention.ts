@@ -1,8 +1,9 @@
 /** Days are pruned, by partition and by rows, while producers insert: how long the longest of their pauses is. */
 import assert from "node:assert/strict";
 import pg from "pg";
-import { openDatabase, startReceiver, startWorkerProcess } from "../bench/support.ts";
+import { startReceiver, startWorkerProcess } from "../bench/support.ts";
 import type { Stage } from "./run.ts";
+import { stageDatabase } from "./support.ts";
 
 const sizes = {
   smoke: { days: 9, mixedDays: 1, eventsPerDay: 1_000, seconds: 1, tries: 3 },
@@ -82,7 +83,7 @@ const longest = (pauses: readonly number[]): number => pauses.at(-1) ?? Number.N
 export const run = async ({ serverUrl, smoke }: Stage) => {
   const size = smoke ? sizes.smoke : sizes.full;
   await using receiver = await startReceiver();
-  await using database = await openDatabase(serverUrl, "scenario_retention", receiver.url);
+  await using database = await stageDatabase(serverUrl, "retention", receiver.url);
   const { pool, url } = database;
   await using _worker = await startWorkerProcess(url);
   await fill(pool, size);

@@ -1,8 +1,9 @@
 /** Events for later arrive within the second after their deliver_after, many of them too. */
 import assert from "node:assert/strict";
-import { openDatabase, startWorkerProcess } from "../bench/support.ts";
+import { startWorkerProcess } from "../bench/support.ts";
 import { startReceiver } from "../support/receiver.ts";
 import type { Stage } from "./run.ts";
+import { stageDatabase } from "./support.ts";
 
 const sizes = {
   smoke: { events: 300, fromSeconds: 3, overSeconds: 2, lateMsMax: 5_000 },
@@ -21,7 +22,7 @@ const pick = (sorted: readonly number[], share: number): number =>
 export const run = async ({ serverUrl, smoke }: Stage) => {
   const { lateMsMax, ...far } = smoke ? sizes.smoke : sizes.full;
   await using receiver = await startReceiver();
-  await using database = await openDatabase(serverUrl, "scenario_scheduled", receiver.url);
+  await using database = await stageDatabase(serverUrl, "scheduled", receiver.url);
   await using _worker = await startWorkerProcess(database.url);
   const dueAt = new Map<string, number>();
   const insert = async ({ events, fromSeconds, overSeconds }: typeof near): Promise<ReadonlySet<string>> => {

@@ -6,8 +6,9 @@ import {
   startLatencyReceiver,
   startTraffic,
 } from "../bench/latency.ts";
-import { openDatabase, startWorkerProcess } from "../bench/support.ts";
+import { startWorkerProcess } from "../bench/support.ts";
 import type { Stage } from "./run.ts";
+import { stageDatabase } from "./support.ts";
 
 /** A worker's places (POSTRIDER_IN_FLIGHT), of which a single destination gets three quarters at most. */
 const placesMax = 512;
@@ -18,7 +19,7 @@ export const run = async ({ serverUrl, smoke }: Stage) => {
     ? { tenants: 5, eventsPerSecond: 50, answerMs: 3_000, bulk: 4_000, singles: 300, seconds: 2 }
     : { tenants: 100, eventsPerSecond: 200, answerMs: 30_000, bulk: 4_000, singles: 1_000, seconds: 30 };
   await using receiver = await startLatencyReceiver();
-  await using database = await openDatabase(serverUrl, "scenario_slow_destination");
+  await using database = await stageDatabase(serverUrl, "slow_destination");
   const { pool } = database;
   await addTenants(pool, receiver, size.tenants);
   await pool.query(
