@@ -140,7 +140,7 @@ test("graphile-worker's own runner, with a preset that is given a type of one's 
   await using db = await testDatabase({ migrated: false });
   await using server = await startLineServer();
   const mine = postrider({ destinations: [line], config: testConfig(), log: createLog("silent") });
-  const preset = { extends: [mine], worker: { connectionString: db.url } };
+  const preset = { extends: [mine], worker: { connectionString: `${db.url}?application_name=own_runner` } };
   const runner = await run({ preset, noHandleSignals: true });
   try {
     await createDestination(db, "line", { host: "127.0.0.1", port: server.port });
@@ -151,6 +151,12 @@ test("graphile-worker's own runner, with a preset that is given a type of one's 
     await runner.stop();
   }
   assert.deepEqual(await db.lockedJobs(), []);
+  // graphile-worker hears no more of its connections once it has stopped, and some of them are still closing.
+  await db.until(
+    "select count(*)::int as open from pg_stat_activity where application_name = 'own_runner'",
+    [],
+    ({ open }) => open === 0,
+  );
 });
 
 test("SQL refuses what the schema of one's own type refuses", async () => {
