@@ -32,7 +32,7 @@ const environment = z.object({
         .filter(Boolean),
     )
     .default([]),
-  POSTRIDER_IN_FLIGHT: whole(1, 10_000).default(512),
+  POSTRIDER_IN_FLIGHT: whole(1, 10_000).default(680),
   POSTRIDER_RETENTION_DAYS: whole(1, 3650).default(30),
   POSTRIDER_LOG_LEVEL: z.enum(logLevels).default("info"),
 });

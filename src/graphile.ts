@@ -62,8 +62,8 @@ export const keepUrgentFirst = (localQueue: unknown, jobsMax: number, task: stri
     const given = others.slice(room);
     receivedJobs([...urgent, ...others.slice(0, room)]);
     size = given.length > 0 ? jobs.length - given.length + 1 : Math.min(size * 2, sizeMax);
+    if (jobs.length > 0) pausedUntil = performance.now() + fetchPauseMs;
     if (given.length === 0) return;
-    pausedUntil = performance.now() + fetchPauseMs;
     const kept = queue.jobQueue;
     queue.jobQueue = given;
     queue.returnJobs();

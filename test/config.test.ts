@@ -13,7 +13,7 @@ test("without any variable there are defaults", () => {
     allowAssumeRole: false,
     allowedNetworks: [],
     dnsServers: [],
-    inFlightMax: 512,
+    inFlightMax: 680,
     retentionDays: 30,
     logLevel: "info",
   });

@@ -11,7 +11,7 @@ import type { Stage } from "./run.ts";
 import { stageDatabase } from "./support.ts";
 
 /** A worker's places (POSTRIDER_IN_FLIGHT), of which a single destination gets three quarters at most. */
-const placesMax = 512;
+const placesMax = 680;
 
 /** Measures the others' latency without and with the slow one, and the most places that it held. */
 export const run = async ({ serverUrl, smoke }: Stage) => {
