@@ -1,17 +1,13 @@
-/** A destination with a backlog answers after 30 s: it takes no more than its share of places and jobs, and the others' p99 at most doubles. */
-import {
-  addTenants,
-  measureLatency,
-  requireAtMostDoubled,
-  startLatencyReceiver,
-  startTraffic,
-} from "../bench/latency.ts";
+/** A destination with a backlog answers after 30 s: it takes no more than its share of places, and of the others 99 in 100 come within half a second. */
+import { addTenants, measureLatency, startLatencyReceiver, startTraffic } from "../bench/latency.ts";
 import { startWorkerProcess } from "../bench/support.ts";
 import type { Stage } from "./run.ts";
 import { stageDatabase } from "./support.ts";
 
 /** A worker's places (POSTRIDER_IN_FLIGHT), of which a single destination gets three quarters at most. */
 const placesMax = 680;
+/** While the slow one's jobs are let go. */
+const p99MsMax = 500;
 
 /** Measures the others' latency without and with the slow one, and the most places that it held. */
 export const run = async ({ serverUrl, smoke }: Stage) => {
@@ -57,6 +53,6 @@ export const run = async ({ serverUrl, smoke }: Stage) => {
   );
   if (placesHeld > (placesMax * 3) / 4)
     throw new Error(`the slow destination held ${placesHeld} of ${placesMax} places`);
-  if (!smoke) requireAtMostDoubled(without, under);
+  if (!smoke && under.p99Ms > p99MsMax) throw new Error(`the others' p99 was ${under.p99Ms} ms`);
   return { ...size, without, under, p99Ratio: under.p99Ms / without.p99Ms, placesHeld, ...spent[0] };
 };
