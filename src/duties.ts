@@ -67,7 +67,7 @@ export const createDuties = (options: DutiesOptions): readonly Duty[] => {
     { name: "reconcile", everyMs: 15_000, run: () => once(reconcile(kysely)) },
     { name: "close_idle", everyMs: 60_000, run: () => once(options.connections.closeIdle()) },
     { name: "maintain_partitions", everyMs: hourMs, run: () => once(maintainPartitions(kysely)) },
-    { name: "prune", everyMs: 60_000, run: () => once(pruneAll()) },
+    { name: "prune", everyMs: 20_000, run: () => once(pruneAll()) },
     { name: "prune_rows", everyMs: 1_000, run: () => once(pruneRows(kysely)) },
   ];
 };

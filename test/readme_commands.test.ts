@@ -40,6 +40,11 @@ const coverage: readonly { commands: readonly string[]; file: string; words: rea
   { commands: ["npm run format"], file: scripts, words: ['\ntest("npm run format'] },
   { commands: ["npm run dump"], file: scripts, words: ['\ntest("npm run dump'] },
   { commands: ["npm run bench", "npm run bench -- drain --smoke"], file: scripts, words: ['\ntest("npm run bench'] },
+  {
+    commands: ["npm run scenario", "npm run scenario -- limits --smoke"],
+    file: scripts,
+    words: ['\ntest("npm run scenario'],
+  },
   { commands: ["npm run test:servers"], file: "test/servers.test.ts", words: ['"npm", ["run", "test:servers"]'] },
   { commands: ["postrider secret <destination id>"], file: "test/cli.test.ts", words: ['runCommand(["secret", id'] },
   { commands: ["docker compose up"], file: "test/readme_names.test.ts", words: ['\ntest("docker-compose.yml runs'] },

@@ -4,6 +4,7 @@ import { cp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { builtInTypes } from "../src/registry.ts";
+import { scenarioNames } from "./scenarios/run.ts";
 import { startProgram } from "./support/command.ts";
 import { brokerMissing } from "./support/rabbitmq.ts";
 import { root, temporaryFolder } from "./support/readme.ts";
@@ -55,4 +56,11 @@ test("npm run bench prints a ratio", async () => {
   const stdout = await npm(root, ["run", "bench", "--", "drain", "--smoke"]);
   const figures = /\{"postrider":[\d.]+,"undici":[\d.]+,"ratio":[\d.]+\}/.source;
   assert.match(stdout, new RegExp(`^drain \\{"running":${figures},"cold":${figures}\\}$`, "m"));
+});
+
+test("npm run scenario lists the scenarios, and measures the one that is named", async () => {
+  const listed = await npm(root, ["run", "scenario"]);
+  for (const name of await scenarioNames()) assert.match(listed, new RegExp(`^${name} +\\S`, "m"));
+  const stdout = await npm(root, ["run", "scenario", "--", "limits", "--smoke"]);
+  assert.match(stdout, /^limits \{"ratePerSecond":200,.*"openMax":5,/m);
 });

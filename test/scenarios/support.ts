@@ -115,7 +115,7 @@ export const percentiles = (timesMs: readonly number[]) => ({
   p99Ms: percentile(timesMs, 0.99),
 });
 
-/** Fails a scenario: a promise did not hold. */
-export const promise = (holds: boolean, what: string): void => {
-  if (!holds) throw new Error(`does not hold: ${what}`);
+/** Fails a scenario, with its figures, unless a promise holds. */
+export const promise = (holds: boolean, what: string, figures: object): void => {
+  if (!holds) throw new Error(`does not hold: ${what}: ${JSON.stringify(figures)}`);
 };

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { addDestination, addEvent, addEvents, deliveriesOf, deliveryOf, jobsOf } from "../support/factory.ts";
+import {
+  addDestination,
+  addEvent,
+  addEvents,
+  addEventsApart,
+  deliveriesOf,
+  deliveryOf,
+  jobsOf,
+} from "../support/factory.ts";
 import { delivered, failedWith, type HandWorker, startHandWorker } from "../support/hand_worker.ts";
 
 const atOnce = { circuit: { failures: 3, span_seconds: 0, probe_seconds: 10, probe_seconds_max: 35 } };
@@ -124,7 +132,7 @@ test("while a circuit is open new deliveries are held without a job, and waiting
 test("a probe is the oldest held delivery, alone; each that fails doubles the interval and counts for nothing else", async () => {
   await using db = await testDatabase();
   const worker = await openCircuit(db);
-  const [first] = await addEvents(db, 2);
+  const [first] = await addEventsApart(db, 2);
   assert.equal(await release(db), 0, "not before its time");
   await comes(db);
   assert.equal(await release(db), 1);
@@ -152,7 +160,7 @@ test("a probe that succeeds closes the circuit, and the held come back oldest fi
   await using db = await testDatabase();
   const worker = await openCircuit(db);
   await db.query("update outbox.deliveries set next_attempt_at = 'infinity'");
-  const events = await addEvents(db, 60);
+  const events = await addEventsApart(db, 60);
   await comes(db);
   await release(db);
   await worker.attempt(delivered);
@@ -199,7 +207,7 @@ test("three failures in a row during the ramp open the circuit again, however sh
 test("a probe that is cancelled, or whose worker is lost, does not leave the circuit half open for ever", async () => {
   await using db = await testDatabase();
   const worker = await openCircuit(db);
-  const [first, second] = await addEvents(db, 2);
+  const [first, second] = await addEventsApart(db, 2);
   await comes(db);
   await release(db);
   await db.query("select outbox.cancel($1)", [first?.id]);

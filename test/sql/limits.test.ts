@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { addDestination, addEvents, deliveriesOf, jobsOf } from "../support/factory.ts";
+import { addDestination, addEvents, addEventsApart, deliveriesOf, jobsOf } from "../support/factory.ts";
 import { delivered, failedWith, startHandWorker } from "../support/hand_worker.ts";
 
 const countOf = async (db: TestDatabase, what: string) =>
@@ -18,7 +18,7 @@ test("a rate lets a burst start at once and holds the rest without an attempt or
   await using db = await testDatabase();
   await addDestination(db, { policy: { rate_per_second: 10, burst: 4 } });
   const worker = await startHandWorker(db);
-  const events = await addEvents(db, 20);
+  const events = await addEventsApart(db, 20);
   const claimed = await worker.claim();
   assert.deepEqual(
     claimed.map(({ event_id }) => event_id),

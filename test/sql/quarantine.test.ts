@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type TestDatabase, testDatabase } from "../support/database.ts";
-import { addDestination, addEvent, addEvents, deliveriesOf, deliveryOf } from "../support/factory.ts";
+import { addDestination, addEvent, addEvents, addEventsApart, deliveriesOf, deliveryOf } from "../support/factory.ts";
 import { type ClaimedRow, delivered, failedWith, startHandWorker } from "../support/hand_worker.ts";
 
 /** What lets suspects that wait for their turn come now. */
@@ -55,9 +55,9 @@ test("a delivery that was in flight at three deaths of workers in a row is dead 
 test("after two deaths what was in flight is tried one at a time by each worker, and others beside it as ever", async () => {
   await using db = await testDatabase();
   await addDestination(db);
-  const suspects = (await addEvents(db, 5)).map(({ id }) => id);
+  const suspects = (await addEventsApart(db, 5)).map(({ id }) => id);
   for (let deaths = 0; deaths < 2; deaths++) assert.equal((await loseWorker(db)).length, 5);
-  const innocents = (await addEvents(db, 3)).map(({ id }) => id);
+  const innocents = (await addEventsApart(db, 3)).map(({ id }) => id);
   const [first, second] = [await startHandWorker(db), await startHandWorker(db)];
   const claimed = await first.claim();
   assert.deepEqual(

@@ -117,6 +117,17 @@ export const addEvents = (on: Runner, n: number): Promise<MadeEvent[]> =>
     [n],
   );
 
+/** Inserts n events whose ids are a millisecond apart: before Postgres 18, ids of one millisecond have no order. */
+export const addEventsApart = (on: Runner, n: number): Promise<MadeEvent[]> =>
+  rowsOf(
+    on,
+    `insert into outbox.events (id, topic, payload)
+     select overlay(outbox.uuid_v7()::text placing left(outbox.uuid_at(at)::text, 13) from 1)::uuid, 'order.paid', json_build_object('n', n)
+     from generate_series(1, $1) as n, lateral (select now() - make_interval(secs => ($1 - n) / 1000.0) as at) as t
+     order by n returning id, seq`,
+    [n],
+  );
+
 /** An event that is so many days old, by its id and by its times. */
 export async function addOldEvent(db: TestDatabase, daysAgo: number): Promise<MadeEvent> {
   const { at, id } = await db.one<{ at: Date; id: string }>(

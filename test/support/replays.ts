@@ -1,6 +1,6 @@
 /** Replays and start positions in tests: made, advanced without waiting, and looked at. */
 import type { TestDatabase } from "./database.ts";
-import { addDestination, addEvents, type MadeDestination, type MadeEvent } from "./factory.ts";
+import { addDestination, addEventsApart, type MadeDestination, type MadeEvent } from "./factory.ts";
 import { delivered, type HandWorker, startHandWorker } from "./hand_worker.ts";
 
 /** What outbox.replay answers; of a dry run without an id, and of a real one with nothing else. */
@@ -31,7 +31,7 @@ export async function history(
 ): Promise<MadeDestination & { readonly worker: HandWorker; readonly events: readonly MadeEvent[] }> {
   const destination = await addDestination(db);
   const worker = await startHandWorker(db);
-  const events = await addEvents(db, n);
+  const events = await addEventsApart(db, n);
   await worker.attempt(delivered);
   await db.query("delete from graphile_worker._private_jobs");
   return { ...destination, worker, events };
