@@ -27,7 +27,7 @@ test("what waits for its turn when the worker stops is given back as if it had n
   await using receiver = await startReceiver({ respond: () => "open" });
   await using db = await testDatabase();
   await addDestination(db, { config: { url: receiver.url } });
-  const worker = await startTestWorker(db);
+  const worker = await startTestWorker(db, { config: { inFlightMax: 512 } });
   await db.query("insert into outbox.events (topic, payload) select 'order.paid', '{}' from generate_series(1, 450)");
   await receiver.waitFor(128);
   await db.until("select count(claimed_by)::int as n from outbox.deliveries", [], ({ n }) => n === 384);
