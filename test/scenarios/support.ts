@@ -76,13 +76,18 @@ export const startStampReceiver = async (port = 0) => {
 };
 
 const deadlineMs = 600_000;
+const untilPauseMs = 20;
 
 /** Waits until something holds, and says in its error what did not. */
-export const until = async (what: string, holds: () => Promise<boolean> | boolean): Promise<void> => {
+export const until = async (
+  what: string,
+  holds: () => Promise<boolean> | boolean,
+  pauseMs = untilPauseMs,
+): Promise<void> => {
   const endsAt = performance.now() + deadlineMs;
   while (!(await holds())) {
     if (performance.now() > endsAt) throw new Error(`${what}: not within ${deadlineMs / 1000} s`);
-    await pause(20);
+    await pause(pauseMs);
   }
 };
 
