@@ -68,10 +68,7 @@ create or replace function outbox.tg_destinations__restart_streak() returns trig
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update outbox.destination_health as h
-  set consecutive_failures = 0, first_failure_at = null
-  where h.destination_id = NEW.id
-  and h.consecutive_failures > 0;
+  perform outbox.forget_failures(NEW.id);
   return null;
 end
 $$;

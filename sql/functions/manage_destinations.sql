@@ -124,9 +124,6 @@ begin
     or jsonb_path_exists(update_destination.secrets, 'strict $.* ? (@.type() != "string")')) then
     perform outbox.refuse_input('secrets', 'must be an object of strings', '{"signing_secret": "whsec_..."}');
   end if;
-  if num_nonnulls(update_destination.config, update_destination.policy, update_destination.secrets) > 0 then
-    perform outbox.forget_failures(v_destination.id);
-  end if;
   for v_secret in select s.key, s.value from jsonb_each_text(update_destination.secrets) as s loop
     perform outbox.replace_secret(v_destination.id, v_secret.key, v_secret.value, interval '0');
   end loop;
@@ -187,7 +184,8 @@ create or replace function outbox.forget_failures(destination_id uuid) returns v
 as $$
   update outbox.destination_health as h
   set consecutive_failures = 0, first_failure_at = null, window_ends_at = null
-  where h.destination_id = forget_failures.destination_id;
+  where h.destination_id = forget_failures.destination_id
+  and (h.consecutive_failures > 0 or h.window_ends_at is not null);
   update outbox.holds as k
   set next_probe_at = now(), probe_count = 0
   where k.destination_id = forget_failures.destination_id

@@ -5,7 +5,7 @@
 import { addTenants, measureLatency, startLatencyReceiver, startTraffic } from "../bench/latency.ts";
 import { insertEvents, startWorkerProcess } from "../bench/support.ts";
 import type { Stage } from "./run.ts";
-import { addWebhook, promise, stageDatabase, startStampReceiver, until } from "./support.ts";
+import { addWebhook, promise, stageDatabase, startArrivalReceiver, until } from "./support.ts";
 
 const attemptsMax = 5_000;
 const jobsMax = 500;
@@ -17,7 +17,7 @@ export const run = async ({ serverUrl, smoke }: Stage) => {
   await using database = await stageDatabase(serverUrl, "circuit");
   const { pool } = database;
   await using live = await startLatencyReceiver();
-  const closed = await startStampReceiver();
+  const closed = await startArrivalReceiver();
   await closed[Symbol.asyncDispose]();
   await addTenants(pool, live, 50);
   const dead = await addWebhook(pool, { url: closed.url, topics: ["order.paid"] });
@@ -42,7 +42,7 @@ export const run = async ({ serverUrl, smoke }: Stage) => {
   const beside = await running.stop();
   const spent = { jobs: await jobs(), attempts: await attempts() };
 
-  await using healed = await startStampReceiver();
+  await using healed = await startArrivalReceiver();
   await pool.query("select outbox.update_destination($1, config => jsonb_build_object('url', $2::text))", [
     dead,
     healed.url,

@@ -7,7 +7,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { insertEvents, startWorkerProcess } from "../bench/support.ts";
 import type { Stage } from "./run.ts";
-import { addWebhook, promise, stageDatabase, startStampReceiver, until } from "./support.ts";
+import { addWebhook, promise, stageDatabase, startArrivalReceiver, until } from "./support.ts";
 
 const rate = 200;
 const burst = 100;
@@ -55,7 +55,7 @@ const mostInASecond = (timesMs: readonly number[]): number =>
 const measureRate = async (serverUrl: string, events: number) => {
   await using database = await stageDatabase(serverUrl, "limits_rate");
   const { pool } = database;
-  await using receiver = await startStampReceiver();
+  await using receiver = await startArrivalReceiver();
   await addWebhook(pool, { url: receiver.url, topics: ["*"], policy: { rate_per_second: rate, burst } });
   await using _one = await startWorkerProcess(database.url);
   await using _two = await startWorkerProcess(database.url);

@@ -1,4 +1,4 @@
-/** What scenarios share: a database of their own, a receiver that knows when each event came, and how long events took. */
+/** What scenarios share: a database of their own, a receiver that knows when each event came, waiting, and promises. */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -22,35 +22,20 @@ export const addWebhook = async (
   return rows[0].id;
 };
 
-/** The payload of what is measured: when it was inserted, in milliseconds since 1970. */
-interface Stamped {
-  readonly at: number;
-}
-
-/** A receiver in this process. It notes when each event came, and how long stamped ones took. */
-export const startStampReceiver = async (port = 0) => {
-  let latenciesMs: number[] = [];
-  let count = 0;
+/** A receiver in this process that notes when each event came. */
+export const startArrivalReceiver = async () => {
   const arrivedAtMs: number[] = [];
   const server = createServer({ keepAliveTimeout: 30_000 }, (request, response) => {
-    const chunks: Buffer[] = [];
-    request.on("data", (chunk) => chunks.push(chunk));
-    request.once("end", () => {
-      const now = Date.now();
-      const { at }: Partial<Stamped> = JSON.parse(Buffer.concat(chunks).toString());
-      if (at !== undefined) latenciesMs.push(now - at);
-      count += 1;
-      arrivedAtMs.push(now);
+    request.resume().once("end", () => {
+      arrivedAtMs.push(Date.now());
       response.end("ok");
     });
   });
-  server.listen(port, "127.0.0.1");
+  server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
-    count: () => count,
-    /** When each came, in milliseconds since 1970. */
-    arrivedAtMs: (): readonly number[] => arrivedAtMs,
+    count: () => arrivedAtMs.length,
     /** How many came in the first second, the second, and so on. */
     arrivalsPerSecond: (): readonly number[] => {
       const first = arrivedAtMs[0] ?? 0;
@@ -60,12 +45,6 @@ export const startStampReceiver = async (port = 0) => {
         counts[second] = (counts[second] ?? 0) + 1;
       }
       return Array.from(counts, (n) => n ?? 0);
-    },
-    /** The times since the last call. */
-    takeLatenciesMs: (): readonly number[] => {
-      const taken = latenciesMs;
-      latenciesMs = [];
-      return taken;
     },
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
@@ -91,34 +70,9 @@ export const until = async (
   }
 };
 
-/** Inserts stamped events one by one, evenly over the seconds, each in a transaction of its own. */
-export const insertSteadily = async (
-  pool: pg.Pool,
-  options: { topic: string; perSecond: number; seconds: number; tenants?: readonly string[] },
-): Promise<number> => {
-  const { topic, perSecond, seconds, tenants = ["default"] } = options;
-  const total = perSecond * seconds;
-  const startedAt = performance.now();
-  const inserts: Promise<unknown>[] = [];
-  for (let n = 0; n < total; n += 1) {
-    const dueMs = (n / perSecond) * 1000 - (performance.now() - startedAt);
-    if (dueMs > 1) await pause(dueMs);
-    const values = [topic, JSON.stringify({ at: Date.now() }), tenants[n % tenants.length]];
-    inserts.push(pool.query("insert into outbox.events (topic, payload, tenant_id) values ($1, $2, $3)", values));
-  }
-  await Promise.all(inserts);
-  return total;
-};
-
 /** The figure that this share of all figures does not exceed. */
 export const percentile = (figures: readonly number[], share: number): number =>
   figures.toSorted((a, b) => a - b)[Math.ceil(figures.length * share) - 1] ?? Number.NaN;
-
-/** Half and 99 in 100 of the times are no longer than these. */
-export const percentiles = (timesMs: readonly number[]) => ({
-  p50Ms: percentile(timesMs, 0.5),
-  p99Ms: percentile(timesMs, 0.99),
-});
 
 /** Fails a scenario, with its figures, unless a promise holds. */
 export const promise = (holds: boolean, what: string, figures: object): void => {
