@@ -103,6 +103,38 @@ test("retries come after first attempts, and before the rest of a flood", async 
   assert.deepEqual(retry, { priority: 1 });
 });
 
+test("a flood of many statements in one transaction stands before nobody either, and a savepoint takes back its part of it", async () => {
+  await using db = await testDatabase();
+  await addDestination(db);
+  await using client = await db.client();
+  await client.query("begin");
+  await addEvents(client, 150);
+  await addEvents(client, 100);
+  await client.query("savepoint a");
+  await addEvents(client, 500);
+  await client.query("rollback to a");
+  await addEvents(client, 1);
+  await client.query("commit");
+  await addEvents(client, 1);
+  assert.deepEqual(
+    (await db.query("select priority from graphile_worker._private_jobs order by id")).map(({ priority }) => priority),
+    [0, 1, 1, 2, 0],
+  );
+});
+
+test("a producer that sets the count of its transaction itself changes its own priority and breaks nothing", async () => {
+  await using db = await testDatabase();
+  await addDestination(db);
+  for (const count of ["many", "-1", "99999999999999999999", ""]) {
+    await db.query(
+      `begin; set local outbox.woken = '${count}'; insert into outbox.events (topic) values ('a'); commit`,
+    );
+  }
+  assert.deepEqual(await db.one("select count(*)::int as n from graphile_worker._private_jobs where priority = 0"), {
+    n: 4,
+  });
+});
+
 test("jobs of low priority get the highest when they are old, the oldest first, and never many at a time", async () => {
   await using db = await withDeliveries(1_001);
   assert.deepEqual(await db.one("select outbox.raise_old_jobs() as n"), { n: 0 });

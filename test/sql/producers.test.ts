@@ -1,5 +1,6 @@
 /** How producers write: anything that inserts rows, in a transaction that is theirs. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { test } from "node:test";
@@ -200,4 +201,44 @@ test("a mode of fan-out that does not exist is refused with the two that do", as
   const { code, message, hint } = await refusalOf(insertEvent(client));
   assert.deepEqual([code, message], ["PR001", 'outbox.fan_out: must be immediate or deferred, not "later"']);
   assert.match(hint, /set local outbox\.fan_out = 'deferred'/);
+});
+
+test("a transaction that stays open does not keep later ones from waking the workers", async () => {
+  await using db = await testDatabase();
+  await addDestination(db);
+  await using open = await db.client();
+  await open.query("begin");
+  await addEvent(open);
+  await using listener = await db.client();
+  const notified = once(listener, "notification", { signal: AbortSignal.timeout(10_000) });
+  await listener.query('listen "jobs:insert"');
+  const inserting = new AbortController();
+  const inserts = (async () => {
+    while (!inserting.signal.aborted) await addEvent(db);
+  })();
+  await notified.finally(() => inserting.abort());
+  await inserts;
+});
+
+test("of two open transactions that began in the same moment one wakes the workers, so that commits do not queue up", async () => {
+  await using db = await testDatabase();
+  await addDestination(db);
+  await using first = await db.client();
+  await using second = await db.client();
+  const locks = "select count(*)::int as n from pg_locks where locktype = 'advisory' and pid = any ($1)";
+  let together = false;
+  while (!together) {
+    const began = [];
+    for (const client of [first, second]) {
+      await client.query("begin");
+      began.push(
+        (await client.query("select floor(extract(epoch from now()) * 10) as tenth, pg_backend_pid() as pid")).rows[0],
+      );
+      await addEvent(client);
+    }
+    together = began[0].tenth === began[1].tenth;
+    const { n } = await db.one<{ n: number }>(locks, [began.map(({ pid }) => pid)]);
+    assert.equal(n, together ? 1 : 2);
+    for (const client of [first, second]) await client.query("rollback");
+  }
 });
