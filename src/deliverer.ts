@@ -7,6 +7,7 @@ import type { Connections } from "./connections.ts";
 import type { Database } from "./database.ts";
 import type { Outcome } from "./destination.ts";
 import { codeOf, messageOf } from "./errors.ts";
+import type { Hope } from "./fair-queue.ts";
 import { createIntake, type Work } from "./intake.ts";
 import { createLanes } from "./lane.ts";
 import type { Log } from "./log.ts";
@@ -49,10 +50,11 @@ export interface Deliverer {
   readonly ended: () => Promise<void>;
 }
 
-/** Work that was claimed, and the id under which it was. */
+/** Work that was claimed, when, and the id under which it was. */
 interface Claimed {
   readonly work: Work;
   readonly delivery: ClaimedDelivery;
+  readonly claimedAt: number;
   readonly claimedBy: string;
 }
 
@@ -92,7 +94,7 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
   const intake = createIntake({
     log,
     jobsMax: options.jobsMax,
-    onMore: () => claimMore(),
+    onMore: () => claimIfAnyWaits(),
     postpone: roundTrips.postpone,
   });
 
@@ -105,14 +107,15 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
 
   const claimLater = (): void => {
     patience = "over";
-    claimMore();
+    claimIfAnyWaits();
   };
 
-  const roomFor = (): number => {
+  const roomFor = (hope: Hope): number => {
     if (stopping) return batchSizeMax;
     if (unrecorded.length + recording > unrecordedFactor * inFlightMax) return 0;
     const room = inFlightMax - sending;
-    if (room < Math.min(intake.counts().ready, claimSize) && patience !== "over") {
+    if (hope === "vain") return Math.min(room, claimSize);
+    if (room < Math.min(intake.ready("hopeful"), claimSize) && patience !== "over") {
       if (patience === "none") setTimeout(claimLater, claimWaitMs);
       patience = "waiting";
       return 0;
@@ -121,10 +124,11 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
     return Math.min(room, batchSizeMax);
   };
 
-  const claimRound = async (): Promise<void> => {
-    const taken = intake.take(roomFor(), inFlightMax - sending);
+  const claimRound = async (hope: Hope): Promise<void> => {
+    const taken = intake.take(hope, roomFor(hope), inFlightMax - sending);
     if (taken.length === 0) return;
     const keys = taken.map(({ key }) => key);
+    const claimedAt = performance.now();
     const claimedBy = options.workerId();
     sending += taken.length;
     try {
@@ -134,24 +138,26 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
         await roundTrips.giveBack(claimedBy, keys);
         claimed = [];
       }
-      send(taken, claimed, claimedBy);
+      send(taken, claimed, { claimedAt, claimedBy });
     } catch (error) {
       freed(taken);
       for (const work of taken) intake.through(work, failureOf(error));
     }
     claimIfAnyWaits();
   };
-  const claimMore = createLoop(claimRound);
+  const claimMore = createLoop(() => claimRound("hopeful"));
+  const claimInVain = createLoop(() => claimRound("vain"));
   const claimIfAnyWaits = (): void => {
-    if (intake.counts().ready > 0) claimMore();
+    if (intake.ready("hopeful") > 0) claimMore();
+    if (intake.ready("vain") > 0) claimInVain();
   };
 
   const giveBack = (claimed: readonly Claimed[]): void => {
     unsent.push(...claimed);
     giveBackMore();
   };
-  const ended = ({ work, delivery, claimedBy }: Claimed, outcome: Outcome, durationMs: number): void => {
-    unrecorded.push({ work, delivery, claimedBy, report: reportOf(delivery, outcome, durationMs, aborted) });
+  const ended = (claimed: Claimed, outcome: Outcome, durationMs: number): void => {
+    unrecorded.push({ ...claimed, report: reportOf(claimed.delivery, outcome, durationMs, aborted) });
     gather();
     claimIfAnyWaits();
   };
@@ -163,7 +169,8 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
     mayGoOn: (claimedBy) => !stopping && claimedBy === options.workerId(),
     adopt: (deliveries, claimedBy) => {
       const works = intake.adopt(deliveries);
-      return deliveries.map((delivery, n) => ({ work: works[n] as Work, delivery, claimedBy }));
+      const claimedAt = performance.now();
+      return deliveries.map((delivery, n) => ({ work: works[n] as Work, delivery, claimedAt, claimedBy }));
     },
     goOn: (claimed, outcome, durationMs, { next, left }) => {
       if (next === undefined) freed([claimed.work]);
@@ -185,15 +192,23 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
   const sender = createSender({ ...options, answered });
 
   /** Sends what was claimed of what was taken; the rest is through. */
-  const send = (taken: readonly Work[], deliveries: readonly ClaimedDelivery[], claimedBy: string): void => {
+  const send = (
+    taken: readonly Work[],
+    deliveries: readonly ClaimedDelivery[],
+    claim: Pick<Claimed, "claimedAt" | "claimedBy">,
+  ): void => {
     const claimed = deliveries.map((delivery) => ({
       work: intake.find(delivery),
       delivery,
-      claimedBy,
+      ...claim,
     }));
     if (claimed.length < taken.length) {
       const left = new Set(taken);
       for (const { work } of claimed) left.delete(work);
+      intake.claimed(
+        claimed.map(({ work }) => work),
+        left,
+      );
       freed(left);
       for (const work of left) intake.through(work);
     }
@@ -253,7 +268,7 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
       stopping = true;
       intake.unlimit();
       sender.stop();
-      claimMore();
+      claimIfAnyWaits();
     },
     abort: () => {
       aborted = true;

@@ -21,6 +21,18 @@ const paceTicks = 1_200;
 /** A tick, in milliseconds. */
 export const tickMs = 50;
 
+/**
+ * Flows whose last claim brought nothing are claimed for apart: the database may have to hold back each of theirs, and nobody
+ * else should wait for that.
+ */
+export type Hope = "hopeful" | "vain";
+
+/** Flows that take turns, and how many items wait in them. */
+interface Turns<T> {
+  readonly flows: Fifo<Flow<T>>;
+  ready: number;
+}
+
 /** Items that came together, most likely with one job. */
 interface Group<T> {
   readonly items: readonly T[];
@@ -29,6 +41,7 @@ interface Group<T> {
 
 interface Flow<T> {
   readonly groups: Fifo<Group<T>>;
+  hope: Hope;
   waiting: number;
   underWay: number;
   /** Since which tick it waits at its share. */
@@ -53,11 +66,13 @@ export interface Surplus<T> {
 /** A queue of flows that take turns, within their shares of places that all of them use. */
 export class FairQueue<T> {
   readonly #flows = new Map<string, Flow<T>>();
-  readonly #turns = new Fifo<Flow<T>>();
+  readonly #turns: Readonly<Record<Hope, Turns<T>>> = {
+    hopeful: { flows: new Fifo(), ready: 0 },
+    vain: { flows: new Fifo(), ready: 0 },
+  };
   readonly #parked = new Set<Flow<T>>();
   #now = 0;
   #size = 0;
-  #ready = 0;
   #limited = true;
 
   /** How many wait. */
@@ -66,8 +81,8 @@ export class FairQueue<T> {
   }
 
   /** How many wait whose flow is not at its share. */
-  get ready(): number {
-    return this.#ready;
+  ready(hope: Hope): number {
+    return this.#turns[hope].ready;
   }
 
   /** Puts items that came together behind those of their flow. */
@@ -76,6 +91,7 @@ export class FairQueue<T> {
     if (flow === undefined) {
       flow = {
         groups: new Fifo(),
+        hope: "hopeful",
         waiting: 0,
         underWay: 0,
         parkedAt: undefined,
@@ -89,8 +105,9 @@ export class FairQueue<T> {
     }
     flow.groups.push({ items, taken: 0 });
     if (flow.parkedAt === undefined) {
-      if (flow.waiting === 0) this.#turns.push(flow);
-      this.#ready += items.length;
+      const turns = this.#turns[flow.hope];
+      if (flow.waiting === 0) turns.flows.push(flow);
+      turns.ready += items.length;
     }
     flow.waiting += items.length;
     this.#size += items.length;
@@ -100,13 +117,14 @@ export class FairQueue<T> {
    * The next item of the flow whose turn it is, if there is one within its share. It is under way until `ended`.
    * @param free how many places are free, the one that it takes included
    */
-  shift(free: number): T | undefined {
-    for (let flow = this.#turns.shift(); flow !== undefined; flow = this.#turns.shift()) {
+  shift(free: number, hope: Hope): T | undefined {
+    const turns = this.#turns[hope];
+    for (let flow = turns.flows.shift(); flow !== undefined; flow = turns.flows.shift()) {
       if (this.#limited && flow.underWay >= shareOf(free)) {
         flow.parkedAt = this.#now;
         flow.endedBefore = flow.ended;
         this.#parked.add(flow);
-        this.#ready -= flow.waiting;
+        turns.ready -= flow.waiting;
         continue;
       }
       const group = flow.groups.first as Group<T>;
@@ -115,8 +133,8 @@ export class FairQueue<T> {
       flow.underWay += 1;
       flow.waiting -= 1;
       this.#size -= 1;
-      this.#ready -= 1;
-      if (flow.waiting > 0) this.#turns.push(flow);
+      turns.ready -= 1;
+      if (flow.waiting > 0) turns.flows.push(flow);
       return item;
     }
     return undefined;
@@ -132,6 +150,19 @@ export class FairQueue<T> {
     flow.ended += 1;
     if (flow.parkedAt !== undefined && flow.underWay <= shareOf(free) * resumeShare) this.#resume(flow);
     if (flow.underWay === 0 && flow.waiting === 0) this.#flows.delete(name);
+  }
+
+  /** What the last claim of a flow, of which something is under way, has shown. */
+  expect(name: string, hope: Hope): void {
+    const flow = this.#flows.get(name) as Flow<T>;
+    if (flow.hope === hope) return;
+    const isInTurns = flow.waiting > 0 && flow.parkedAt === undefined;
+    if (isInTurns) {
+      this.#turns[flow.hope].flows.remove(flow);
+      this.#turns[flow.hope].ready -= flow.waiting;
+      this.#enter(flow, hope);
+    }
+    flow.hope = hope;
   }
 
   /** Time passes: to be called each {@link tickMs}. */
@@ -193,9 +224,12 @@ export class FairQueue<T> {
     flow.slow = this.#waited(flow) >= slowTicks;
     flow.parkedAt = undefined;
     this.#parked.delete(flow);
-    if (flow.waiting === 0) return;
-    this.#turns.push(flow);
-    this.#ready += flow.waiting;
+    if (flow.waiting > 0) this.#enter(flow, flow.hope);
+  }
+
+  #enter(flow: Flow<T>, hope: Hope): void {
+    this.#turns[hope].flows.push(flow);
+    this.#turns[hope].ready += flow.waiting;
   }
 }
 

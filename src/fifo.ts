@@ -36,6 +36,12 @@ export class Fifo<T> {
     return item;
   }
 
+  /** Takes out one, wherever it stands; that takes as long as the queue is. */
+  remove(item: T): void {
+    this.#items = this.#items.slice(this.#head).filter((other) => other !== item);
+    this.#head = 0;
+  }
+
   /** Takes out the last. */
   pop(): T | undefined {
     return this.length === 0 ? undefined : this.#items.pop();

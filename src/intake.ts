@@ -4,7 +4,7 @@
  */
 import { Call } from "./call.ts";
 import { messageOf } from "./errors.ts";
-import { FairQueue, type Surplus, tickMs } from "./fair-queue.ts";
+import { FairQueue, type Hope, type Surplus, tickMs } from "./fair-queue.ts";
 import type { Log } from "./log.ts";
 import { createLoop } from "./loop.ts";
 import { type DeliveryKey, nameOf } from "./queries/deliveries.ts";
@@ -37,12 +37,14 @@ export interface IntakeOptions {
 export interface Intake {
   /** Asks for deliveries. Resolves when all are through, or when this job has to make way for others. */
   readonly ask: (keys: readonly DeliveryKey[]) => Promise<void>;
-  /** How many wait, and how many of them have their turn as soon as there is a place. */
-  readonly counts: () => { readonly waiting: number; readonly ready: number };
+  /** How many wait that have their turn as soon as there is a place. */
+  readonly ready: (hope: Hope) => number;
   /** The next ones, at most so many, while so many places are free. Each holds a place until it is `freed`. */
-  readonly take: (countMax: number, free: number) => Work[];
+  readonly take: (hope: Hope, countMax: number, free: number) => Work[];
   /** One that was taken and is not through. */
   readonly find: (key: DeliveryKey) => Work;
+  /** Of what was taken these were claimed, the others were not. */
+  readonly claimed: (claimed: readonly Work[], left: Iterable<Work>) => void;
   /** Takes in what was claimed although nobody asked for it, without a place of its own. */
   readonly adopt: (keys: readonly DeliveryKey[]) => readonly Work[];
   /** What was taken holds no place any more; so many are free now. */
@@ -147,11 +149,11 @@ export const createIntake = ({ log, jobsMax, onMore, postpone }: IntakeOptions):
       onMore();
       return call.released;
     },
-    counts: () => ({ waiting: queue.size, ready: queue.ready }),
-    take: (countMax, free) => {
+    ready: (hope) => queue.ready(hope),
+    take: (hope, countMax, free) => {
       const taken: Work[] = [];
       while (taken.length < countMax) {
-        const request = queue.shift(free - taken.length);
+        const request = queue.shift(free - taken.length, hope);
         if (request === undefined) break;
         request.call.waiting -= 1;
         const name = nameOf(request.key);
@@ -168,6 +170,11 @@ export const createIntake = ({ log, jobsMax, onMore, postpone }: IntakeOptions):
       return taken;
     },
     find: (key) => underWay.get(nameOf(key)) as Work,
+    claimed: (claimed, left) => {
+      const fruitful = new Set(claimed.map(({ key }) => key.subscriptionId));
+      for (const { key } of left) if (!fruitful.has(key.subscriptionId)) queue.expect(key.subscriptionId, "vain");
+      for (const subscriptionId of fruitful) queue.expect(subscriptionId, "hopeful");
+    },
     adopt: (keys) => {
       const call = open(keys.length);
       held.delete(call);

@@ -1,21 +1,21 @@
 /** Sends claimed deliveries over the live connections of their destinations, each with a deadline, and hears the outcome. */
 import { type Connection, type Connections, UnusableDestination } from "./connections.ts";
-import { isTransient } from "./database.ts";
+import { type Database, isTransient } from "./database.ts";
 import type { BatchDestination, DeliverContext, Outcome, SingleDestination } from "./destination.ts";
 import { codeOf, messageOf } from "./errors.ts";
-import { createGate, type Gate } from "./gate.ts";
 import type { Log } from "./log.ts";
 import type { Dialler } from "./outbound.ts";
 import type { ClaimedDelivery } from "./queries/deliveries.ts";
+import { listClosedDestinations } from "./queries/destinations.ts";
 import { cleanReason } from "./text.ts";
+import { createTurns, type Waiting } from "./turns.ts";
 
 /** What is to be sent: a delivery, and whatever its owner wants to find with it when it is answered. */
-export interface Sending {
-  readonly delivery: ClaimedDelivery;
-}
+export type Sending = Waiting;
 
 /** What sending needs. */
 export interface SenderOptions<S extends Sending> {
+  readonly database: Database;
   readonly connections: Connections;
   readonly dialler: Dialler;
   readonly log: Log;
@@ -34,17 +34,14 @@ export interface Sender<S extends Sending> {
 
 /** A signal looks through its listeners whenever one leaves. */
 const sharedDeadlineMax = 32;
-/** Deliveries that one destination may have under way one by one: the clock of the others has not started. */
-const underWayMax = 128;
 
 const chunksOf = <T>(items: readonly T[], sizeMax: number): readonly (readonly T[])[] =>
   Array.from({ length: Math.ceil(items.length / sizeMax) }, (_, n) => items.slice(n * sizeMax, (n + 1) * sizeMax));
 
 /** Creates the sender of one worker process. */
 export const createSender = <S extends Sending>(options: SenderOptions<S>): Sender<S> => {
-  const { connections, dialler, log, answered } = options;
+  const { connections, database, dialler, log, answered } = options;
   const inFlight = new Set<AbortController>();
-  const gates = new Map<string, Gate<S>>();
   let stopping = false;
   let aborted = false;
 
@@ -85,10 +82,7 @@ export const createSender = <S extends Sending>(options: SenderOptions<S>): Send
     inFlight.delete(controller);
   };
 
-  /** Nobody else needs the place of a delivery that went through its destination's gate. */
-  const leave = ({ delivery: { destinationId } }: S): void => {
-    if (gates.get(destinationId)?.ended()) gates.delete(destinationId);
-  };
+  const leave = ({ delivery }: S): void => turns.ended(delivery.destinationId);
 
   const sendOne = async (
     sending: S,
@@ -154,23 +148,21 @@ export const createSender = <S extends Sending>(options: SenderOptions<S>): Send
     else sendOver(connection, group);
   };
 
-  const gateOf = (destinationId: string): Gate<S> => {
-    const known = gates.get(destinationId);
-    if (known !== undefined) return known;
-    const gate = createGate(underWayMax, sendInTurn);
-    gates.set(destinationId, gate);
-    return gate;
-  };
-
   const giveBack = (group: readonly S[]): void => {
     for (const sending of group) answered(sending, undefined, 0);
   };
+
+  const turns = createTurns<S>({
+    listClosed: (ids) => listClosedDestinations(database.kysely, ids),
+    start: sendInTurn,
+    giveBack,
+  });
 
   const sendGroup = async (destinationId: string, group: readonly S[]): Promise<void> => {
     const connection = await connectionOf(group);
     if (connection === undefined) return;
     if (stopping) giveBack(group);
-    else if (connection.type.deliverBatch === undefined) gateOf(destinationId).add(group);
+    else if (connection.type.deliverBatch === undefined) turns.add(destinationId, group);
     else sendOver(connection, group);
   };
 
@@ -182,7 +174,7 @@ export const createSender = <S extends Sending>(options: SenderOptions<S>): Send
     },
     stop: () => {
       stopping = true;
-      for (const gate of gates.values()) giveBack(gate.drain());
+      giveBack(turns.drain());
     },
     abort: () => {
       aborted = true;

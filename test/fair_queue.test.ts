@@ -1,15 +1,15 @@
 /** Who gets the next place, and what is given away. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FairQueue, tickMs } from "../src/fair-queue.ts";
+import { FairQueue, type Hope, tickMs } from "../src/fair-queue.ts";
 
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, n) => `${name}${n}`);
 
 /** Takes while there are places and turns; what is taken holds its place. */
-const takeAll = (queue: FairQueue<string>, places: number, held = 0): string[] => {
+const takeAll = (queue: FairQueue<string>, places: number, held = 0, hope: Hope = "hopeful"): string[] => {
   const taken: string[] = [];
   while (held + taken.length < places) {
-    const item = queue.shift(places - held - taken.length);
+    const item = queue.shift(places - held - taken.length, hope);
     if (item === undefined) break;
     taken.push(item);
   }
@@ -40,7 +40,7 @@ test("a flow alone gets three quarters of the places, and the next flow finds so
   const queue = new FairQueue<string>();
   queue.add("a", numbered("a", 1_000));
   assert.equal(takeAll(queue, 512).length, 384);
-  assert.equal(queue.ready, 0);
+  assert.equal(queue.ready("hopeful"), 0);
   queue.add("b", numbered("b", 1_000));
   assert.equal(takeAll(queue, 512, 384).length, 96);
 });
@@ -58,7 +58,7 @@ test("a flow at its share goes on when half of its places are free again, in one
   const queue = new FairQueue<string>();
   queue.add("a", numbered("a", 1_000));
   let held = takeAll(queue, 512).length;
-  while (queue.ready === 0) queue.ended("a", 512 - --held);
+  while (queue.ready("hopeful") === 0) queue.ended("a", 512 - --held);
   assert.equal(held, 192);
   assert.equal(takeAll(queue, 512, held).length, 192);
 });
@@ -134,4 +134,30 @@ test("without limits everything is taken", () => {
   takeAll(queue, 512);
   queue.unlimit();
   assert.equal(takeAll(queue, 10_000).length, 616);
+});
+
+test("a flow that was claimed for in vain is taken from apart, until a claim brings something", () => {
+  const queue = new FairQueue<string>();
+  queue.add("a", numbered("a", 3));
+  queue.add("b", numbered("b", 3));
+  assert.deepEqual(takeAll(queue, 2), ["a0", "b0"]);
+  queue.expect("a", "vain");
+  assert.deepEqual([queue.ready("hopeful"), queue.ready("vain")], [2, 2]);
+  queue.add("a", ["a3"]);
+  assert.deepEqual(takeAll(queue, 100), ["b1", "b2"]);
+  assert.deepEqual(takeAll(queue, 1, 0, "vain"), ["a1"]);
+  queue.expect("a", "hopeful");
+  assert.deepEqual(takeAll(queue, 100, 0, "vain"), []);
+  assert.deepEqual(takeAll(queue, 100), ["a2", "a3"]);
+  assert.deepEqual([queue.ready("hopeful"), queue.ready("vain")], [0, 0]);
+});
+
+test("a flow that was claimed for in vain while it was at its share is taken from apart when it goes on", () => {
+  const queue = new FairQueue<string>();
+  queue.add("a", numbered("a", 1_000));
+  let held = takeAll(queue, 512).length;
+  queue.expect("a", "vain");
+  while (queue.ready("vain") === 0) queue.ended("a", 512 - --held);
+  assert.equal(queue.ready("hopeful"), 0);
+  assert.equal(takeAll(queue, 512, held, "vain").length, 192);
 });

@@ -119,6 +119,7 @@ begin
     'record_delivered(uuid, uuid[], uuid[], integer[], integer[], jsonb, integer[])',
     'record_attempts(uuid, json)',
     'load_destinations(uuid[])',
+    'closed_destinations(uuid[])',
     'destinations_to_check(integer)',
     'mark_checked(uuid, integer, text)',
     'secrets_to_seal(text, integer)',

@@ -25,6 +25,19 @@ revoke all on function outbox.load_destinations(uuid[]) from public;
 comment on function outbox.load_destinations(uuid[]) is
   'Destinations with effective policy and valid secrets (newest first), for a worker that has not kept this version.';
 
+create or replace function outbox.closed_destinations(destination_ids uuid[]) returns setof uuid
+  language sql stable security definer
+  set search_path = pg_catalog, pg_temp
+as $$
+  select k.id
+  from unnest(destination_ids) as k (id)
+  where not exists (
+    select from outbox.destinations as d where d.id = k.id and d.disabled_at is null and d.deleted_at is null)
+$$;
+revoke all on function outbox.closed_destinations(uuid[]) from public;
+comment on function outbox.closed_destinations(uuid[]) is
+  'Which of these destinations are disabled or deleted. Workers look before they send what they claimed a while ago.';
+
 create or replace function outbox.destinations_to_check(max integer default 100) returns setof uuid
   language sql stable security definer
   set search_path = pg_catalog, pg_temp

@@ -41,6 +41,17 @@ export const loadDestinations = async (
   return rows;
 };
 
+/** Which of these destinations are disabled or deleted. */
+export const listClosedDestinations = async (
+  kysely: Kysely<unknown>,
+  ids: readonly string[],
+): Promise<readonly string[]> => {
+  const { rows } = await sql<{
+    id: string;
+  }>`select id from outbox.closed_destinations(${ids}::uuid[]) as t (id)`.execute(kysely);
+  return rows.map(({ id }) => id);
+};
+
 /** Ids of destinations that changed since a worker looked at them last. */
 export const listDestinationsToCheck = async (kysely: Kysely<unknown>): Promise<readonly string[]> => {
   const { rows } = await sql<{ id: string }>`select id from outbox.destinations_to_check() as t (id)`.execute(kysely);

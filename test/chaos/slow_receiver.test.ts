@@ -42,3 +42,41 @@ test("what waits for its turn when the worker stops is given back as if it had n
     { attempt_count: 1, n: 128 },
   ]);
 });
+
+for (const { deed, sql, left } of [
+  {
+    deed: "disabled",
+    sql: "select outbox.disable_destination($1)",
+    left: [
+      { status: "delivered", n: 128 },
+      { status: "held", n: 172 },
+    ],
+  },
+  { deed: "deleted", sql: "select outbox.delete_destination($1)", left: [{ status: "cancelled", n: 300 }] },
+]) {
+  test(`what waits for its turn when its destination is ${deed} is not sent`, async () => {
+    const answers: (() => void)[] = [];
+    await using receiver = await startReceiver({
+      respond: () => new Promise<void>((resolve) => answers.push(resolve)),
+    });
+    await using db = await testDatabase();
+    const { id } = await addDestination(db, { config: { url: receiver.url } });
+    await using _worker = await startTestWorker(db, { config: { inFlightMax: 512 } });
+    await db.query("insert into outbox.events (topic, payload) select 'order.paid', '{}' from generate_series(1, 300)");
+    await receiver.waitFor(128);
+    await db.until("select count(claimed_by)::int as n from outbox.deliveries", [], ({ n }) => n === 300);
+    await db.until(
+      "select max(last_attempt_at) < now() - interval '0.4 seconds' as n from outbox.deliveries",
+      [],
+      ({ n }) => n,
+    );
+    await db.query(sql, [id]);
+    for (const answer of answers) answer();
+    await db.until("select count(*)::int as n from outbox.deliveries where status = 'pending'", [], ({ n }) => n === 0);
+    assert.equal(receiver.count, 128);
+    const states = await db.query(
+      "select status::text, count(*)::int as n from outbox.deliveries group by 1 order by 2",
+    );
+    assert.deepEqual(states, left);
+  });
+}

@@ -145,6 +145,7 @@ const workers = [
   `select outbox.unclaim_followers(${id}, ${ids}, ${ids})`,
   `select * from outbox.record_attempts(${id}, '[]')`,
   `select * from outbox.load_destinations(${ids})`,
+  `select * from outbox.closed_destinations(${ids})`,
   "select outbox.seal_secret(1, 'p', 'x', 'k')",
   "select outbox.put_off_job(1)",
   "select outbox.hand_over_job(1, 2)",

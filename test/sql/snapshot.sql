@@ -609,6 +609,8 @@ function claim_suspect(worker_id uuid, event_ids uuid[], subscription_ids uuid[]
   returns TABLE(event_id uuid, subscription_id uuid, attempt integer, destination_id uuid, destination_version integer, tenant_id text, topic text, key text, payload text, headers jsonb, traceparent text, occurred_at timestamp with time zone, lane_seq bigint) language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_hashjoin=off set enable_mergejoin=off
 function close_circuits(destination_ids uuid[])
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp
+function closed_destinations(destination_ids uuid[])
+  returns SETOF uuid language sql stable security definer set search_path=pg_catalog, pg_temp
 function compile_comparison(operator text, operand jsonb, path text, negated boolean)
   returns text language plpgsql immutable parallel safe set search_path=pg_catalog, pg_temp
 function compile_condition(condition jsonb, path text, place text, negated boolean)
@@ -987,6 +989,8 @@ function wake_followers(worker_ids uuid[])
   returns void language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off
 function wake_forgotten(first uuid, last uuid, max integer)
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp set enable_seqscan=off set jit=off
+function woken_before(deliveries integer)
+  returns integer language plpgsql volatile
 function worker_deaths(event_id uuid, subscription_id uuid)
   returns integer language sql stable set search_path=pg_catalog, pg_temp
 function worker_lease()
@@ -1095,6 +1099,7 @@ worker may
   select on outbox.applied_files
   execute on outbox.change_pool(uuid,text)
   execute on outbox.claim_followers(uuid,uuid[],uuid[],integer[])
+  execute on outbox.closed_destinations(uuid[])
   execute on outbox.destinations_to_check(integer)
   execute on outbox.disable_failing()
   execute on outbox.evaluate_alerts(integer,interval)
