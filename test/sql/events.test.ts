@@ -74,6 +74,17 @@ test("an event that could not be delivered is refused when it is inserted", asyn
   assert.deepEqual(await db.query("select from outbox.events"), []);
 });
 
+test("what is wrong with an event is said by its field, also where triggers are off", async () => {
+  await using db = await testDatabase();
+  await using client = await db.client();
+  await client.query("set session_replication_role = replica");
+  const { message, code } = await refusalOf(insertEvent(client, { topic: "Order.paid" }));
+  assert.deepEqual(
+    [code, message],
+    ["23514", 'events.topic: must be dotted lower-case words of at most 128 bytes, like order.paid, not "Order.paid"'],
+  );
+});
+
 const accepted: readonly (readonly [why: string, event: GivenEvent])[] = [
   ["a topic of one word", { topic: "ping" }],
   ["a topic of 128 bytes", { topic: "a".repeat(128) }],

@@ -231,8 +231,9 @@ test("expires_at must be near the present, and not before deliver_after", async 
     { expires_at: inSeconds(60), deliver_after: inSeconds(60) },
   ];
   for (const given of wrong) {
-    const { message } = await refusalOf(addEvent(db, given));
-    assert.match(message, /expires_at_is_near_the_present_and_after_deliver_after/);
+    const { constraint, message } = await refusalOf(addEvent(db, given));
+    assert.equal(constraint, "expires_at_is_near_the_present_and_after_deliver_after");
+    assert.match(message, /^events\.expires_at: must lie after deliver_after/);
   }
   await addEvent(db, { expires_at: inSeconds(-1) });
 });

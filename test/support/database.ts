@@ -1,5 +1,6 @@
 /** A fresh database for a test: `await using db = await testDatabase();` */
 import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import pg from "pg";
 import type { EmbeddedPostgres } from "../../src/embedded.ts";
@@ -109,7 +110,9 @@ async function template({ url, run }: SharedServer): Promise<string> {
   if (rowCount === 0) {
     await client.query(`drop database if exists ${name}_unfinished with (force)`);
     await client.query(`create database ${name}_unfinished`);
-    await migrateDatabase(urlOf(url, `${name}_unfinished`));
+    const unfinished = urlOf(url, `${name}_unfinished`);
+    await migrateDatabase(unfinished);
+    await addDeliveryRules(unfinished);
     await client.query(`alter database ${name}_unfinished with allow_connections false`);
     await client.query(`alter database ${name}_unfinished rename to ${name}`);
   }
@@ -119,6 +122,11 @@ async function template({ url, run }: SharedServer): Promise<string> {
 async function migrateDatabase(url: string): Promise<void> {
   const { migrate } = await import("../../src/migrate.ts");
   await migrate({ connectionString: url });
+}
+
+async function addDeliveryRules(url: string): Promise<void> {
+  await using client = await connect(url);
+  await client.query(await readFile(new URL("delivery_rules.sql", import.meta.url), "utf8"));
 }
 
 interface SharedServer {
