@@ -5,7 +5,7 @@ create or replace function outbox.pg_notify(channel text, payload text) returns 
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if pg_try_advisory_xact_lock(hashtext('outbox.pg_notify'), (extract(epoch from now()) * 10 % 2147483647)::integer) then
+  if pg_try_advisory_xact_lock(hashtext('outbox.pg_notify'), floor(extract(epoch from now()) * 10 % 2147483647)::integer) then
     perform pg_catalog.pg_notify(channel, payload);
   end if;
 end

@@ -127,7 +127,7 @@ test("a producer that sets the count of its transaction itself changes its own p
   await addDestination(db);
   for (const count of ["many", "-1", "99999999999999999999", ""]) {
     await db.query(
-      `begin; set local outbox.woken = '${count}'; insert into outbox.events (topic) values ('a'); commit`,
+      `begin; set local outbox.woken = '${count}'; insert into outbox.events (topic, payload) values ('a', '{}'); commit`,
     );
   }
   assert.deepEqual(await db.one("select count(*)::int as n from graphile_worker._private_jobs where priority = 0"), {
