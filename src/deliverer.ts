@@ -3,11 +3,13 @@
  * it: sending never waits for Postgres, and Postgres is asked in batches. No transaction is held while the world is spoken
  * to.
  */
+
+import { batchSizeMax, createClaiming } from "./claiming.ts";
 import type { Connections } from "./connections.ts";
 import type { Database } from "./database.ts";
 import type { Outcome } from "./destination.ts";
 import { codeOf, messageOf } from "./errors.ts";
-import type { Hope } from "./fair-queue.ts";
+import type { Weight } from "./fair-queue.ts";
 import { createIntake, type Work } from "./intake.ts";
 import { createLanes } from "./lane.ts";
 import type { Log } from "./log.ts";
@@ -63,13 +65,8 @@ interface Ended extends Claimed {
   readonly report: AttemptReport;
 }
 
-/** How many deliveries go into one statement. */
-const batchSizeMax = 500;
 /** Attempts may wait to be recorded, up to so many times the number of those in flight: then nothing more is claimed. */
 const unrecordedFactor = 4;
-/** Where places are scarce, claims wait a moment for a quarter of them: a row costs more in a small batch. */
-const claimShare = 1 / 4;
-const claimWaitMs = 10;
 /** An answer waits at most so long for others to be recorded with. */
 const gatherMs = 20;
 
@@ -79,22 +76,19 @@ const failureOf = (error: unknown): Error =>
 /** Creates the deliverer of one worker process. */
 export const createDeliverer = (options: DelivererOptions): Deliverer => {
   const { log, inFlightMax } = options;
-  const claimSize = Math.min(Math.ceil(inFlightMax * claimShare), batchSizeMax);
   const roundTrips = createRoundTrips({ ...options, hasToGo: () => aborted });
   const unrecorded: Ended[] = [];
   const unsent: Claimed[] = [];
   let sending = 0;
   let recording = 0;
   let gathering: NodeJS.Timeout | undefined;
-  /** Claims wait for more places; or have waited long enough. */
-  let patience: "none" | "waiting" | "over" = "none";
   let stopping = false;
   let aborted = false;
 
   const intake = createIntake({
     log,
     jobsMax: options.jobsMax,
-    onMore: () => claimIfAnyWaits(),
+    onMore: () => claiming.more(),
     postpone: roundTrips.postpone,
   });
 
@@ -105,28 +99,9 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
     }
   };
 
-  const claimLater = (): void => {
-    patience = "over";
-    claimIfAnyWaits();
-  };
-
-  const roomFor = (hope: Hope): number => {
-    if (stopping) return batchSizeMax;
-    if (unrecorded.length + recording > unrecordedFactor * inFlightMax) return 0;
-    const room = inFlightMax - sending;
-    if (hope === "vain") return Math.min(room, claimSize);
-    if (room < Math.min(intake.ready("hopeful"), claimSize) && patience !== "over") {
-      if (patience === "none") setTimeout(claimLater, claimWaitMs);
-      patience = "waiting";
-      return 0;
-    }
-    if (patience === "over") patience = "none";
-    return Math.min(room, batchSizeMax);
-  };
-
-  const claimRound = async (hope: Hope): Promise<void> => {
-    const taken = intake.take(hope, roomFor(hope), inFlightMax - sending);
-    if (taken.length === 0) return;
+  const claim = async (weight: Weight, countMax: number): Promise<number> => {
+    const taken = intake.take(weight, countMax, inFlightMax - sending);
+    if (taken.length === 0) return 0;
     const keys = taken.map(({ key }) => key);
     const claimedAt = performance.now();
     const claimedBy = options.workerId();
@@ -143,14 +118,14 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
       freed(taken);
       for (const work of taken) intake.through(work, failureOf(error));
     }
-    claimIfAnyWaits();
+    return taken.length;
   };
-  const claimMore = createLoop(() => claimRound("hopeful"));
-  const claimInVain = createLoop(() => claimRound("vain"));
-  const claimIfAnyWaits = (): void => {
-    if (intake.ready("hopeful") > 0) claimMore();
-    if (intake.ready("vain") > 0) claimInVain();
-  };
+  const claiming = createClaiming({
+    inFlightMax,
+    free: () => (unrecorded.length + recording > unrecordedFactor * inFlightMax ? 0 : inFlightMax - sending),
+    ready: intake.ready,
+    claim,
+  });
 
   const giveBack = (claimed: readonly Claimed[]): void => {
     unsent.push(...claimed);
@@ -159,7 +134,7 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
   const ended = (claimed: Claimed, outcome: Outcome, durationMs: number): void => {
     unrecorded.push({ ...claimed, report: reportOf(claimed.delivery, outcome, durationMs, aborted) });
     gather();
-    claimIfAnyWaits();
+    claiming.more();
   };
 
   /** What follows in a lane takes over the place of the one before. */
@@ -202,13 +177,13 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
       delivery,
       ...claim,
     }));
-    if (claimed.length < taken.length) {
-      const left = new Set(taken);
-      for (const { work } of claimed) left.delete(work);
-      intake.claimed(
-        claimed.map(({ work }) => work),
-        left,
-      );
+    const left = new Set(taken);
+    for (const { work } of claimed) left.delete(work);
+    intake.claimed(
+      claimed.map(({ work }) => work),
+      left,
+    );
+    if (left.size > 0) {
       freed(left);
       for (const work of left) intake.through(work);
     }
@@ -241,7 +216,7 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
     });
     recording = 0;
     if (unrecorded.length > 0) gather();
-    claimIfAnyWaits();
+    claiming.more();
   };
   const recordMore = createLoop(recordRound);
 
@@ -268,7 +243,7 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
       stopping = true;
       intake.unlimit();
       sender.stop();
-      claimIfAnyWaits();
+      claiming.unlimit();
     },
     abort: () => {
       aborted = true;

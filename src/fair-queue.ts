@@ -9,6 +9,8 @@ import { Fifo } from "./fifo.ts";
 const placesForEachFree = 3;
 /** A flow at its share waits until it is down to this part of it (which has grown by what became free): then it is claimed for in a large batch. */
 const resumeShare = 1 / 5;
+/** A flow with more waiting is heavy: a job brings 100. */
+const lightMax = 100;
 /** A flow that waits at its share for so many ticks is slow; where jobs run out, one that got no answer for so few is too. */
 const slowTicks = 10;
 const hastyTicks = 2;
@@ -22,10 +24,10 @@ const paceTicks = 1_200;
 export const tickMs = 50;
 
 /**
- * Flows whose last claim brought nothing are claimed for apart: the database may have to hold back each of theirs, and nobody
- * else should wait for that.
+ * Light flows have little waiting. Heavy ones have more than a job brings, until they are through, or their last claim brought
+ * nothing: the database may have to hold back each of theirs. Both are taken from apart, so that the light wait for no heavy ones.
  */
-export type Hope = "hopeful" | "vain";
+export type Weight = "light" | "heavy";
 
 /** Flows that take turns, and how many items wait in them. */
 interface Turns<T> {
@@ -41,7 +43,9 @@ interface Group<T> {
 
 interface Flow<T> {
   readonly groups: Fifo<Group<T>>;
-  hope: Hope;
+  weight: Weight;
+  /** Its last claim brought nothing. */
+  vain: boolean;
   waiting: number;
   underWay: number;
   /** Since which tick it waits at its share. */
@@ -66,9 +70,9 @@ export interface Surplus<T> {
 /** A queue of flows that take turns, within their shares of places that all of them use. */
 export class FairQueue<T> {
   readonly #flows = new Map<string, Flow<T>>();
-  readonly #turns: Readonly<Record<Hope, Turns<T>>> = {
-    hopeful: { flows: new Fifo(), ready: 0 },
-    vain: { flows: new Fifo(), ready: 0 },
+  readonly #turns: Readonly<Record<Weight, Turns<T>>> = {
+    light: { flows: new Fifo(), ready: 0 },
+    heavy: { flows: new Fifo(), ready: 0 },
   };
   readonly #parked = new Set<Flow<T>>();
   #now = 0;
@@ -81,8 +85,8 @@ export class FairQueue<T> {
   }
 
   /** How many wait whose flow is not at its share. */
-  ready(hope: Hope): number {
-    return this.#turns[hope].ready;
+  ready(weight: Weight): number {
+    return this.#turns[weight].ready;
   }
 
   /** Puts items that came together behind those of their flow. */
@@ -91,7 +95,8 @@ export class FairQueue<T> {
     if (flow === undefined) {
       flow = {
         groups: new Fifo(),
-        hope: "hopeful",
+        weight: "light",
+        vain: false,
         waiting: 0,
         underWay: 0,
         parkedAt: undefined,
@@ -105,20 +110,21 @@ export class FairQueue<T> {
     }
     flow.groups.push({ items, taken: 0 });
     if (flow.parkedAt === undefined) {
-      const turns = this.#turns[flow.hope];
+      const turns = this.#turns[flow.weight];
       if (flow.waiting === 0) turns.flows.push(flow);
       turns.ready += items.length;
     }
     flow.waiting += items.length;
     this.#size += items.length;
+    this.#weigh(flow);
   }
 
   /**
    * The next item of the flow whose turn it is, if there is one within its share. It is under way until `ended`.
    * @param free how many places are free, the one that it takes included
    */
-  shift(free: number, hope: Hope): T | undefined {
-    const turns = this.#turns[hope];
+  shift(free: number, weight: Weight): T | undefined {
+    const turns = this.#turns[weight];
     for (let flow = turns.flows.shift(); flow !== undefined; flow = turns.flows.shift()) {
       if (this.#limited && flow.underWay >= shareOf(free)) {
         flow.parkedAt = this.#now;
@@ -135,6 +141,7 @@ export class FairQueue<T> {
       this.#size -= 1;
       turns.ready -= 1;
       if (flow.waiting > 0) turns.flows.push(flow);
+      else this.#weigh(flow);
       return item;
     }
     return undefined;
@@ -152,17 +159,11 @@ export class FairQueue<T> {
     if (flow.underWay === 0 && flow.waiting === 0) this.#flows.delete(name);
   }
 
-  /** What the last claim of a flow, of which something is under way, has shown. */
-  expect(name: string, hope: Hope): void {
+  /** Whether the last claim of a flow, of which something is under way, brought nothing. */
+  claimed(name: string, inVain: boolean): void {
     const flow = this.#flows.get(name) as Flow<T>;
-    if (flow.hope === hope) return;
-    const isInTurns = flow.waiting > 0 && flow.parkedAt === undefined;
-    if (isInTurns) {
-      this.#turns[flow.hope].flows.remove(flow);
-      this.#turns[flow.hope].ready -= flow.waiting;
-      this.#enter(flow, hope);
-    }
-    flow.hope = hope;
+    flow.vain = inVain;
+    this.#weigh(flow);
   }
 
   /** Time passes: to be called each {@link tickMs}. */
@@ -224,12 +225,28 @@ export class FairQueue<T> {
     flow.slow = this.#waited(flow) >= slowTicks;
     flow.parkedAt = undefined;
     this.#parked.delete(flow);
-    if (flow.waiting > 0) this.#enter(flow, flow.hope);
+    this.#enter(flow);
   }
 
-  #enter(flow: Flow<T>, hope: Hope): void {
-    this.#turns[hope].flows.push(flow);
-    this.#turns[hope].ready += flow.waiting;
+  #weigh(flow: Flow<T>): void {
+    const isHeavy = flow.vain || flow.waiting > (flow.weight === "heavy" ? 0 : lightMax);
+    const weight = isHeavy ? "heavy" : "light";
+    if (weight === flow.weight) return;
+    if (flow.parkedAt === undefined && flow.waiting > 0) {
+      const turns = this.#turns[flow.weight];
+      turns.flows.remove(flow);
+      turns.ready -= flow.waiting;
+    }
+    flow.weight = weight;
+    this.#enter(flow);
+  }
+
+  /** Its turn will come, if something waits and it is not at its share. */
+  #enter(flow: Flow<T>): void {
+    if (flow.parkedAt !== undefined || flow.waiting === 0) return;
+    const turns = this.#turns[flow.weight];
+    turns.flows.push(flow);
+    turns.ready += flow.waiting;
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { Call } from "./call.ts";
 import { messageOf } from "./errors.ts";
-import { FairQueue, type Hope, type Surplus, tickMs } from "./fair-queue.ts";
+import { FairQueue, type Surplus, tickMs, type Weight } from "./fair-queue.ts";
 import type { Log } from "./log.ts";
 import { createLoop } from "./loop.ts";
 import { type DeliveryKey, nameOf } from "./queries/deliveries.ts";
@@ -38,9 +38,9 @@ export interface Intake {
   /** Asks for deliveries. Resolves when all are through, or when this job has to make way for others. */
   readonly ask: (keys: readonly DeliveryKey[]) => Promise<void>;
   /** How many wait that have their turn as soon as there is a place. */
-  readonly ready: (hope: Hope) => number;
+  readonly ready: (weight: Weight) => number;
   /** The next ones, at most so many, while so many places are free. Each holds a place until it is `freed`. */
-  readonly take: (hope: Hope, countMax: number, free: number) => Work[];
+  readonly take: (weight: Weight, countMax: number, free: number) => Work[];
   /** One that was taken and is not through. */
   readonly find: (key: DeliveryKey) => Work;
   /** Of what was taken these were claimed, the others were not. */
@@ -149,11 +149,11 @@ export const createIntake = ({ log, jobsMax, onMore, postpone }: IntakeOptions):
       onMore();
       return call.released;
     },
-    ready: (hope) => queue.ready(hope),
-    take: (hope, countMax, free) => {
+    ready: (weight) => queue.ready(weight),
+    take: (weight, countMax, free) => {
       const taken: Work[] = [];
       while (taken.length < countMax) {
-        const request = queue.shift(free - taken.length, hope);
+        const request = queue.shift(free - taken.length, weight);
         if (request === undefined) break;
         request.call.waiting -= 1;
         const name = nameOf(request.key);
@@ -172,8 +172,8 @@ export const createIntake = ({ log, jobsMax, onMore, postpone }: IntakeOptions):
     find: (key) => underWay.get(nameOf(key)) as Work,
     claimed: (claimed, left) => {
       const fruitful = new Set(claimed.map(({ key }) => key.subscriptionId));
-      for (const { key } of left) if (!fruitful.has(key.subscriptionId)) queue.expect(key.subscriptionId, "vain");
-      for (const subscriptionId of fruitful) queue.expect(subscriptionId, "hopeful");
+      for (const { key } of left) if (!fruitful.has(key.subscriptionId)) queue.claimed(key.subscriptionId, true);
+      for (const subscriptionId of fruitful) queue.claimed(subscriptionId, false);
     },
     adopt: (keys) => {
       const call = open(keys.length);

@@ -1,15 +1,16 @@
 /** Who gets the next place, and what is given away. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FairQueue, type Hope, tickMs } from "../src/fair-queue.ts";
+import { FairQueue, tickMs, type Weight } from "../src/fair-queue.ts";
 
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, n) => `${name}${n}`);
 
-/** Takes while there are places and turns; what is taken holds its place. */
-const takeAll = (queue: FairQueue<string>, places: number, held = 0, hope: Hope = "hopeful"): string[] => {
+/** Takes while there are places and turns, of light flows first if no weight is given; what is taken holds its place. */
+const takeAll = (queue: FairQueue<string>, places: number, held = 0, weight?: Weight): string[] => {
   const taken: string[] = [];
   while (held + taken.length < places) {
-    const item = queue.shift(places - held - taken.length, hope);
+    const free = places - held - taken.length;
+    const item = queue.shift(free, weight ?? "light") ?? queue.shift(free, weight ?? "heavy");
     if (item === undefined) break;
     taken.push(item);
   }
@@ -40,7 +41,7 @@ test("a flow alone gets three quarters of the places, and the next flow finds so
   const queue = new FairQueue<string>();
   queue.add("a", numbered("a", 1_000));
   assert.equal(takeAll(queue, 512).length, 384);
-  assert.equal(queue.ready("hopeful"), 0);
+  assert.equal(queue.ready("heavy"), 0);
   queue.add("b", numbered("b", 1_000));
   assert.equal(takeAll(queue, 512, 384).length, 96);
 });
@@ -58,7 +59,7 @@ test("a flow at its share goes on when half of its places are free again, in one
   const queue = new FairQueue<string>();
   queue.add("a", numbered("a", 1_000));
   let held = takeAll(queue, 512).length;
-  while (queue.ready("hopeful") === 0) queue.ended("a", 512 - --held);
+  while (queue.ready("heavy") === 0) queue.ended("a", 512 - --held);
   assert.equal(held, 192);
   assert.equal(takeAll(queue, 512, held).length, 192);
 });
@@ -136,28 +137,46 @@ test("without limits everything is taken", () => {
   assert.equal(takeAll(queue, 10_000).length, 616);
 });
 
-test("a flow that was claimed for in vain is taken from apart, until a claim brings something", () => {
+test("a flow with more than a job's worth waiting is heavy until all of it is taken", () => {
   const queue = new FairQueue<string>();
-  queue.add("a", numbered("a", 3));
-  queue.add("b", numbered("b", 3));
-  assert.deepEqual(takeAll(queue, 2), ["a0", "b0"]);
-  queue.expect("a", "vain");
-  assert.deepEqual([queue.ready("hopeful"), queue.ready("vain")], [2, 2]);
-  queue.add("a", ["a3"]);
-  assert.deepEqual(takeAll(queue, 100), ["b1", "b2"]);
-  assert.deepEqual(takeAll(queue, 1, 0, "vain"), ["a1"]);
-  queue.expect("a", "hopeful");
-  assert.deepEqual(takeAll(queue, 100, 0, "vain"), []);
-  assert.deepEqual(takeAll(queue, 100), ["a2", "a3"]);
-  assert.deepEqual([queue.ready("hopeful"), queue.ready("vain")], [0, 0]);
+  queue.add("a", numbered("a", 100));
+  queue.add("b", ["b0"]);
+  assert.deepEqual([queue.ready("light"), queue.ready("heavy")], [101, 0]);
+  queue.add("a", ["a100"]);
+  assert.deepEqual([queue.ready("light"), queue.ready("heavy")], [1, 101]);
+  assert.deepEqual(takeAll(queue, 1_000, 0, "light"), ["b0"]);
+  for (let n = 0; n < 90; n += 1) queue.shift(1_000, "heavy");
+  queue.add("a", ["a101"]);
+  assert.deepEqual([queue.ready("light"), queue.ready("heavy")], [0, 12]);
+  for (let n = 0; n < 12; n += 1) queue.shift(1_000, "heavy");
+  queue.add("a", ["a102"]);
+  assert.deepEqual([queue.ready("light"), queue.ready("heavy")], [1, 0]);
 });
 
-test("a flow that was claimed for in vain while it was at its share is taken from apart when it goes on", () => {
+test("a flow that was claimed for in vain is heavy, until a claim brings something and all of it is taken", () => {
   const queue = new FairQueue<string>();
-  queue.add("a", numbered("a", 1_000));
-  let held = takeAll(queue, 512).length;
-  queue.expect("a", "vain");
-  while (queue.ready("vain") === 0) queue.ended("a", 512 - --held);
-  assert.equal(queue.ready("hopeful"), 0);
-  assert.equal(takeAll(queue, 512, held, "vain").length, 192);
+  queue.add("a", numbered("a", 3));
+  queue.add("b", numbered("b", 2));
+  assert.deepEqual(takeAll(queue, 2), ["a0", "b0"]);
+  queue.claimed("a", true);
+  assert.deepEqual([queue.ready("light"), queue.ready("heavy")], [1, 2]);
+  queue.add("a", ["a3"]);
+  assert.deepEqual(takeAll(queue, 100, 0, "light"), ["b1"]);
+  assert.deepEqual(takeAll(queue, 100, 0, "heavy"), ["a1", "a2", "a3"]);
+  queue.add("a", ["a4"]);
+  assert.deepEqual([queue.ready("light"), queue.ready("heavy")], [0, 1]);
+  queue.claimed("a", false);
+  assert.deepEqual(takeAll(queue, 100, 0, "heavy"), ["a4"]);
+  queue.add("a", ["a5"]);
+  assert.deepEqual(takeAll(queue, 100, 0, "light"), ["a5"]);
+  assert.deepEqual([queue.ready("light"), queue.ready("heavy")], [0, 0]);
+});
+
+test("a flow that was claimed for in vain while it was at its share is heavy when it goes on", () => {
+  const queue = new FairQueue<string>();
+  queue.add("a", numbered("a", 80));
+  let held = takeAll(queue, 64).length;
+  queue.claimed("a", true);
+  while (queue.ready("heavy") === 0) queue.ended("a", 64 - --held);
+  assert.equal(queue.ready("light"), 0);
 });

@@ -35,13 +35,15 @@ const fakeQueue = (idle: number) => {
 test("no more jobs are fetched than workers are idle", () => {
   const { queue, seen } = fakeQueue(11);
   queue.fetch();
+  queue.workerQueue.length = 7;
+  queue.fetch();
   queue.workerQueue.length = 0;
   queue.fetch();
-  assert.deepEqual(seen.fetched, [8, 1]);
+  assert.deepEqual(seen.fetched, [8, 6, 1]);
 });
 
-test("jobs of low priority leave a quarter of the workers to urgent ones, and to other tasks", () => {
-  const { queue, seen } = fakeQueue(6);
+test("jobs of low priority leave three quarters of the workers to urgent ones, and to other tasks", () => {
+  const { queue, seen } = fakeQueue(14);
   queue.receivedJobs([job(1), job(2), job(3)]);
   assert.deepEqual(seen, { started: [job(1), job(2)], returned: [job(3)], fetched: [] });
   queue.receivedJobs([job(0), job(9, "another_task"), job(4)]);
@@ -49,15 +51,14 @@ test("jobs of low priority leave a quarter of the workers to urgent ones, and to
   assert.deepEqual(seen.returned, [job(3), job(4)]);
 });
 
-test("after jobs were given back, the next fetch waits a moment, and asks for one more than was of use", async () => {
+test("after jobs were given back, the next fetch waits a moment, and asks for as many as were of use", async () => {
   const { queue, seen, nextFetch } = fakeQueue(16);
-  queue.receivedJobs([...Array.from({ length: 12 }, () => job(1)), job(1)]);
-  queue.receivedJobs([job(1), job(0)]);
-  assert.equal(seen.returned.length, 2);
+  queue.receivedJobs([job(0), job(0), job(0), ...Array.from({ length: 4 }, () => job(1))]);
+  assert.deepEqual(seen.returned, [job(1), job(1), job(1)]);
   queue.workerQueue.length = 16;
   queue.fetch();
   assert.deepEqual(seen.fetched, []);
   await nextFetch;
-  assert.deepEqual(seen.fetched, [2]);
+  assert.deepEqual(seen.fetched, [4]);
   assert.equal(queue.fetchTimer, null);
 });

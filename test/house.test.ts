@@ -36,8 +36,8 @@ const allowed: readonly (readonly [files: string, why: string])[] = [
     "one thing each, made of the words below",
   ],
   [
-    "config.ts exchange.ts dial.ts database.ts embedded.ts graphile.ts",
-    "doors to the environment, the network, Postgres, jobs",
+    "config.ts exchange.ts dial.ts database.ts embedded.ts graphile.ts claiming.ts",
+    "doors to the environment, the network, Postgres, jobs; when to claim",
   ],
   ["outbound.ts clock.ts finding.ts", "the one way out; what is done by the clock; what doctor says"],
   ["destination.ts", "the contract needs the way out, and is all that a type knows"],
@@ -47,7 +47,7 @@ const allowed: readonly (readonly [files: string, why: string])[] = [
   ],
   ["protocols/", "what destination types need of a protocol, around its SDK"],
   [
-    "destinations/ tasks/ connections.ts migrate.ts inbox.ts round-trips.ts intake.ts",
+    "destinations/ tasks/ connections.ts migrate.ts inbox.ts round-trips.ts intake.ts turns.ts",
     "the rooms, and what joins types to rows",
   ],
   ["inspection.ts sender.ts lane.ts doctor/", "what is done with connections and rows"],
