@@ -42,7 +42,7 @@ before(
 
     project = await mkdtemp(join(folder, "project-"));
     await writeFile(join(project, "package.json"), '{ "name": "shop", "private": true, "type": "module" }');
-    const quietly = ["--prefer-offline", "--no-audit", "--no-fund"];
+    const quietly = ["--prefer-offline", "--no-audit", "--no-fund", "--fetch-timeout=30000"];
     await succeed("npm", ["install", ...quietly, join(folder, pack.filename)], { cwd: project });
   },
   { timeout: installMsMax },
