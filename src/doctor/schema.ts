@@ -14,6 +14,7 @@ export const triggers = {
   "destinations._100_check": "check_destinations",
   "destinations._200_refuse_delete": "check_destinations",
   "destinations._300_restart_streak": "alerts_streaks",
+  "events._010_check": "check_event",
   "events._050_reserve_topics": "own_events",
   "events._100_dedupe": "dedupe",
   "events._200_refuse_update": "check_destinations",

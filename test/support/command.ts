@@ -30,7 +30,9 @@ export interface CommandOptions {
 
 /** The environment of this process without what would decide for the program. */
 export const cleanEnvironment = (env: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv => ({
-  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(POSTRIDER_|DATABASE_URL|NODE_)/.test(name))),
+  ...Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(POSTRIDER_|DATABASE_URL|NODE_(?!EXTRA_CA_CERTS$))/.test(name)),
+  ),
   ...env,
 });
 
