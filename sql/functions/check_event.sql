@@ -19,11 +19,12 @@ declare
     ) then 'headers_map_names_to_strings'
     when octet_length(NEW.headers::text) > 8192 then 'headers_are_at_most_8_kib'
     when NEW.occurred_at not between '2000-01-01 00:00:00+00' and NEW.created_at + interval '1 day'
-      or NEW.deliver_after not between '2000-01-01 00:00:00+00' and NEW.created_at + interval '400 days' then 'times_are_near_the_present'
+      or coalesce(NEW.deliver_after, NEW.created_at) not between '2000-01-01 00:00:00+00' and NEW.created_at + interval '400 days' then 'times_are_near_the_present'
     when NEW.expires_at not between '2000-01-01 00:00:00+00' and NEW.created_at + interval '800 days'
       or NEW.expires_at <= NEW.deliver_after then 'expires_at_is_near_the_present_and_after_deliver_after'
     when octet_length(NEW.payload::text) > 1048576 then 'payload_is_at_most_1_mib'
-    when NEW.payload::jsonb is not null and octet_length(NEW.payload::text) >= 130
+    when octet_length(NEW.payload::text) < 130 and NEW.payload::jsonb is null
+      or octet_length(NEW.payload::text) >= 130
       and jsonb_path_exists(NEW.payload::jsonb, 'strict $.**{64} ? (@.type() == "array" || @.type() == "object")')
       then 'payload_nests_at_most_64_levels'
     when NEW.payload::text ~ '[0-9][eE]|[0-9]{255}'

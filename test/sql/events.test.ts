@@ -44,6 +44,11 @@ const refused: readonly (readonly [why: string, event: GivenEvent, by: string])[
   ["headers over 8 KiB", { headers: JSON.stringify({ a: "x".repeat(8192) }) }, "headers_are_at_most_8_kib"],
   ["a fact of the day after tomorrow", { occurred_at: daysFromNow(2) }, "times_are_near_the_present"],
   ["a fact of the last century", { occurred_at: "1999-12-31 00:00:00Z" }, "times_are_near_the_present"],
+  [
+    "an event made in the last century",
+    { created_at: "1999-12-31 12:00:00Z", occurred_at: "2000-01-01 00:00:00Z" },
+    "times_are_near_the_present",
+  ],
   ["a delivery in two years", { deliver_after: daysFromNow(730) }, "times_are_near_the_present"],
   ["no payload", { payload: null }, "23502"],
   ["a payload that is not JSON", { payload: "{total: 1}" }, "22P02"],
