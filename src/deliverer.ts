@@ -3,7 +3,6 @@
  * it: sending never waits for Postgres, and Postgres is asked in batches. No transaction is held while the world is spoken
  * to.
  */
-
 import { batchSizeMax, createClaiming } from "./claiming.ts";
 import type { Connections } from "./connections.ts";
 import type { Database } from "./database.ts";

@@ -30,7 +30,7 @@ export const tickMs = 50;
 export type Weight = "light" | "heavy";
 
 /** Flows that take turns, and how many items wait in them. */
-interface Turns<T> {
+interface Rota<T> {
   readonly flows: Fifo<Flow<T>>;
   ready: number;
 }
@@ -70,7 +70,7 @@ export interface Surplus<T> {
 /** A queue of flows that take turns, within their shares of places that all of them use. */
 export class FairQueue<T> {
   readonly #flows = new Map<string, Flow<T>>();
-  readonly #turns: Readonly<Record<Weight, Turns<T>>> = {
+  readonly #turns: Readonly<Record<Weight, Rota<T>>> = {
     light: { flows: new Fifo(), ready: 0 },
     heavy: { flows: new Fifo(), ready: 0 },
   };
