@@ -134,6 +134,11 @@ begin
     order by d.destination_id
     limit 1;
     exit when not found;
+    if exists (select from outbox.destinations as t where t.id = v_destination_id and t.deleted_at is not null) then
+      perform outbox.cancel_waiting(v_destination_id, null, 'destination_deleted');
+      v_found := v_found + 1;
+      continue;
+    end if;
     insert into outbox.holds (destination_id, reason, ramp_size, ramp_at)
     select t.id, 'ramp', 10, now()
     from outbox.destinations as t
@@ -150,4 +155,4 @@ end
 $$;
 revoke all on function outbox.hold_strays() from public;
 comment on function outbox.hold_strays() is
-  'Finds deliveries that a producer''s transaction still held while their destination was already released, and has them put back. Reads one row for each destination for which something is held. Returns how many destinations.';
+  'Finds deliveries that a producer''s transaction still held while their destination was already released, and has them put back, or while it was deleted, and cancels them. Reads one row for each destination for which something is held. Returns how many destinations.';
