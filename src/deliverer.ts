@@ -78,6 +78,8 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
   const roundTrips = createRoundTrips({ ...options, hasToGo: () => aborted });
   const unrecorded: Ended[] = [];
   const unsent: Claimed[] = [];
+  /** What is being given back that may have been claimed for jobs, by name. */
+  const returning = new Set<string>();
   let sending = 0;
   let recording = 0;
   let gathering: NodeJS.Timeout | undefined;
@@ -98,6 +100,21 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
     }
   };
 
+  /**
+   * Gives back what may have been claimed for jobs. What a lane has taken along meanwhile is being sent and stays; what it would
+   * take along until this is done is not its own.
+   */
+  const giveBackLoaded = async (workerId: string, keys: readonly DeliveryKey[]): Promise<void> => {
+    const given = keys.filter((key) => !intake.isAdopted(key));
+    const names = given.map(nameOf);
+    for (const name of names) returning.add(name);
+    try {
+      await roundTrips.giveBack(workerId, given);
+    } finally {
+      for (const name of names) returning.delete(name);
+    }
+  };
+
   const claim = async (weight: Weight, countMax: number): Promise<number> => {
     const taken = intake.take(weight, countMax, inFlightMax - sending);
     if (taken.length === 0) return 0;
@@ -108,8 +125,8 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
     try {
       let claimed = stopping ? [] : await roundTrips.load(claimedBy, keys);
       // The stop may have come while they were claimed.
-      if (stopping) {
-        await roundTrips.giveBack(claimedBy, keys);
+      if (claimed === undefined || stopping) {
+        await giveBackLoaded(claimedBy, keys);
         claimed = [];
       }
       send(taken, claimed, { claimedAt, claimedBy });
@@ -144,7 +161,11 @@ export const createDeliverer = (options: DelivererOptions): Deliverer => {
     adopt: (deliveries, claimedBy) => {
       const works = intake.adopt(deliveries);
       const claimedAt = performance.now();
-      return deliveries.map((delivery, n) => ({ work: works[n] as Work, delivery, claimedAt, claimedBy }));
+      const claimed = deliveries.map((delivery, n) => ({ work: works[n] as Work, delivery, claimedAt, claimedBy }));
+      const ownEnd = works.findIndex(({ name }) => returning.has(name));
+      if (ownEnd === -1) return claimed;
+      giveBack(claimed.slice(ownEnd));
+      return claimed.slice(0, ownEnd);
     },
     goOn: (claimed, outcome, durationMs, { next, left }) => {
       if (next === undefined) freed([claimed.work]);

@@ -47,6 +47,8 @@ export interface Intake {
   readonly claimed: (claimed: readonly Work[], left: Iterable<Work>) => void;
   /** Takes in what was claimed although nobody asked for it, without a place of its own. */
   readonly adopt: (keys: readonly DeliveryKey[]) => readonly Work[];
+  /** Whether it was adopted, and is not through. */
+  readonly isAdopted: (key: DeliveryKey) => boolean;
   /** What was taken holds no place any more; so many are free now. */
   readonly freed: (work: Work, free: number) => void;
   /** What was taken is through, or has failed. */
@@ -69,6 +71,7 @@ const letGoTicks = 4;
 export const createIntake = ({ log, jobsMax, onMore, postpone }: IntakeOptions): Intake => {
   const queue = new FairQueue<Request>();
   const underWay = new Map<string, Work>();
+  const adopted = new Map<string, Work>();
   const calls = new Set<Promise<void>>();
   /** The calls that jobs still wait for, and since which tick. */
   const held = new Map<Call, number>();
@@ -182,13 +185,16 @@ export const createIntake = ({ log, jobsMax, onMore, postpone }: IntakeOptions):
       return keys.map((key) => {
         const work = { key, name: nameOf(key), call, behind: [] };
         if (!underWay.has(work.name)) underWay.set(work.name, work);
+        adopted.set(work.name, work);
         return work;
       });
     },
+    isAdopted: (key) => adopted.has(nameOf(key)),
     freed: ({ key }, free) => queue.ended(key.subscriptionId, free),
     through: (work, error) => {
       const { name, call, behind } = work;
       if (underWay.get(name) === work) underWay.delete(name);
+      if (adopted.get(name) === work) adopted.delete(name);
       call.through(error);
       for (const request of behind) {
         request.call.waiting += 1;

@@ -31,8 +31,11 @@ export interface RoundTripOptions {
 
 /** The round trips of one worker process; `workerId` is the id that it claims, or has claimed, under. */
 export interface RoundTrips {
-  /** Claims deliveries and reads them. Those that are not to run now are left out. */
-  readonly load: (workerId: string, keys: readonly DeliveryKey[]) => Promise<readonly ClaimedDelivery[]>;
+  /**
+   * Claims deliveries and reads them. Those that are not to run now are left out.
+   * @returns undefined when the answer was lost: some may be claimed, and are to be given back
+   */
+  readonly load: (workerId: string, keys: readonly DeliveryKey[]) => Promise<readonly ClaimedDelivery[] | undefined>;
   /** Claims what is right behind deliveries of lanes; of several calls under one id, those of the same moment go together. */
   readonly follow: (workerId: string, wanted: FollowersWanted) => Promise<readonly ClaimedDelivery[]>;
   /** Gives back deliveries that nothing was sent for. */
@@ -89,8 +92,7 @@ export const createRoundTrips = ({ database: { kysely }, log, hasToGo }: RoundTr
     } catch (error) {
       // A statement that was refused has claimed nothing. After a lost connection the claim may have been made.
       if (!isTransient(error)) throw error;
-      await giveBack(workerId, keys);
-      return [];
+      return undefined;
     }
   };
 

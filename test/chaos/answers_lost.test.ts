@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import type { ServerResponse } from "node:http";
 import { test } from "node:test";
 import { testDatabase } from "../support/database.ts";
-import { addDestination, addEvents } from "../support/factory.ts";
+import { addDestination, addEvent, addEvents } from "../support/factory.ts";
 import { startReceiver } from "../support/receiver.ts";
-import { assertBooksAgree, assertNothingHeld, untilAllDelivered } from "./support/ledger.ts";
+import { assertBooksAgree, assertNothingHeld, untilAllDelivered, within } from "./support/ledger.ts";
 import { startLossyProxy } from "./support/proxy.ts";
 import { startWorkerProcess } from "./support/worker.ts";
 
@@ -58,5 +59,43 @@ test("when answers of record_attempts are lost, each failure is recorded once an
     { number: 2, late: false, outcome: "delivered", count },
   ]);
   assert.equal(receiver.count, 2 * count);
+  await assertNothingHeld(db);
+});
+
+test("a claim whose answer was lost takes nothing away from the lane that has taken it along", async () => {
+  const open: ServerResponse[] = [];
+  await using receiver = await startReceiver({
+    respond: (_, response) => {
+      open.push(response);
+      return "open";
+    },
+  });
+  await using other = await startReceiver();
+  await using db = await testDatabase();
+  await addDestination(db, { config: { url: receiver.url }, topics: ["order.*"], ordered: true });
+  await addDestination(db, { config: { url: other.url }, topics: ["user.*"] });
+  await using proxy = await startLossyProxy(db.url);
+  await using _worker = await startWorkerProcess(proxy.url);
+  await addEvent(db, { key: "a" });
+  const second = await addEvent(db, { key: "a" });
+  await receiver.waitFor(1);
+
+  // The claim of a job for the second, and what gives back whatever that claimed, again and again.
+  proxy.loseAnswersTo("_deliveries($1", losses + 1);
+  await db.query(
+    "select outbox.wake(array[event_id], array[subscription_id]) from outbox.deliveries where event_id = $1",
+    [second.id],
+  );
+  await within(deliveredWithinMs, "the claim and the first giving back are lost", () => proxy.lost >= 2);
+  open[0]?.end();
+  await within(deliveredWithinMs, "all are lost", () => proxy.lost === losses + 1);
+  await addEvent(db, { topic: "user.created" });
+  await other.waitFor(1);
+  await receiver.waitFor(2);
+  receiver.respondWith(() => 200);
+  for (const response of open) response.end();
+  await untilAllDelivered(db, deliveredWithinMs);
+
+  assert.equal((await assertBooksAgree(db, [...receiver.requests, ...other.requests])).extra, 0);
   await assertNothingHeld(db);
 });
