@@ -95,6 +95,19 @@ test("a worker with a key seals what SQL wrote, at once, and signs with it", asy
   new Webhook(secret).verify(rawBody, headers as Record<string, string>);
 });
 
+test("a plain secret that was valid no more before any worker came does not stay", async () => {
+  await using db = await testDatabase();
+  const { id } = await addDestination(db);
+  await db.query("select outbox.rotate_secret($1, '1 millisecond')", [id]);
+  assert.equal((await db.query(stored)).length, 2);
+  await using _worker = await startTestWorker(db, { config: { keys: [first] } });
+  await db.until<{ n: number; plain: number }>(
+    "select count(*)::int as n, count(value)::int as plain from outbox.destination_secrets",
+    [],
+    ({ n, plain }) => n === 1 && plain === 0,
+  );
+});
+
 test("a secret that comes later, by update or rotation, is sealed too", async () => {
   await using db = await testDatabase();
   const { id } = await addDestination(db);

@@ -48,9 +48,10 @@ comment on function outbox.rotate_secret(uuid, interval, text, text, text) is
   'Gives the destination a new signing secret (or the value given) and returns it: the only time it is shown. During the overlap the old one signs too.';
 
 create or replace function outbox.secrets_to_seal(key_id text, max integer default 100) returns setof uuid
-  language sql stable security definer
+  language sql volatile security definer
   set search_path = pg_catalog, pg_temp
 as $$
+  delete from outbox.destination_secrets as s where s.valid_until <= now();
   select distinct s.destination_id
   from outbox.destination_secrets as s
   where (s.key_id is null or s.key_id < secrets_to_seal.key_id or s.key_id > secrets_to_seal.key_id)
@@ -59,7 +60,7 @@ as $$
 $$;
 revoke all on function outbox.secrets_to_seal(text, integer) from public;
 comment on function outbox.secrets_to_seal(text, integer) is
-  'Destinations with valid secrets that are plain, or sealed with another key than this one.';
+  'Destinations with secrets that are plain, or sealed with another key than this one. Secrets that are valid no more are deleted: nobody would seal them.';
 
 create or replace function outbox.seal_secret(secret_id bigint, present text, sealed text, key_id text) returns void
   language sql security definer

@@ -903,7 +903,7 @@ function schedule_due(max integer DEFAULT 10000)
 function seal_secret(secret_id bigint, present text, sealed text, key_id text)
   returns void language sql volatile security definer set search_path=pg_catalog, pg_temp
 function secrets_to_seal(key_id text, max integer DEFAULT 100)
-  returns SETOF uuid language sql stable security definer set search_path=pg_catalog, pg_temp
+  returns SETOF uuid language sql volatile security definer set search_path=pg_catalog, pg_temp
 function send_probe(hold outbox.holds)
   returns integer language plpgsql volatile set search_path=pg_catalog, pg_temp
 function set_retention(topics text, keep interval, actor text DEFAULT NULL::text)
