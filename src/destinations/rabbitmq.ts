@@ -14,7 +14,7 @@ import {
 import { checkHeaders, isReservedHeader } from "../headers.ts";
 import { DialError, type TlsOptions } from "../outbound.ts";
 import { dead, outcomeOfDialError, retry, tooLarge } from "../outcome.ts";
-import { AmqpClient, AmqpError, type AmqpLogin, type AmqpMessage } from "../protocols/amqp.ts";
+import { AmqpClient, AmqpError, type AmqpLogin, type AmqpMessage, goingAwayCodes } from "../protocols/amqp.ts";
 import { bodyField, type Rendered, render, sourceField } from "../rendering.ts";
 
 const pemField = z
@@ -146,13 +146,10 @@ const outcomeOfChannel = ({ replyCode, alone }: AmqpError, { exchange }: Config)
   return retry("unavailable", `the broker closed the channel (AMQP ${replyCode})`);
 };
 
-/** Reply codes of a connection that the broker closes because it cannot go on (AMQP 0-9-1, 1.2): 320, 506 and 541. */
-const unavailableCodes: readonly number[] = [320, 506, 541];
-
 const outcomeOfConnection = (replyCode: number): Outcome => {
   const reason = `the broker closed the connection (AMQP ${replyCode})`;
   if (replyCode === 403 || replyCode === 530) return retry("auth_failed", reason);
-  return retry(unavailableCodes.includes(replyCode) ? "unavailable" : "protocol", reason);
+  return retry(goingAwayCodes.includes(replyCode) ? "unavailable" : "protocol", reason);
 };
 
 /** 0 is a broker that hangs up without a word. */

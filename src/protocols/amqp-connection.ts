@@ -38,6 +38,13 @@ export class AmqpError extends Error {
   }
 }
 
+/** The broker shuts down, or has run out of something: 320 connection forced, 506 resource error, 541 internal error. */
+export const goingAwayCodes: readonly number[] = [320, 506, 541];
+
+/** Whether the broker closed the connection for reasons of its own. */
+export const isGoingAway = (error: unknown): error is AmqpError =>
+  error instanceof AmqpError && error.failure === "connection" && goingAwayCodes.includes(error.replyCode);
+
 /** Hears what the broker says unasked. */
 export interface AmqpListener {
   readonly onBlocked: () => void;

@@ -5,8 +5,15 @@
 import type { Socket } from "node:net";
 import type { ConfirmChannel } from "amqplib";
 import { abortable } from "../dial.ts";
-import { abortError } from "../dial-error.ts";
-import { AmqpConnection, AmqpError, type AmqpLibrary, type AmqpLogin, unintelligible } from "./amqp-connection.ts";
+import { abortError, DialError } from "../dial-error.ts";
+import {
+  AmqpConnection,
+  AmqpError,
+  type AmqpLibrary,
+  type AmqpLogin,
+  isGoingAway,
+  unintelligible,
+} from "./amqp-connection.ts";
 
 /** The properties of a message that we set (AMQP 0-9-1, 1.8.1, class basic); all messages are persistent. */
 interface Properties {
@@ -46,6 +53,10 @@ const tableBytesOf = (headers: Properties["headers"]): number =>
   Object.entries(headers)
     .map(([name, text]) => 6 + Buffer.byteLength(name) + Buffer.byteLength(text))
     .reduce((sum, bytes) => sum + bytes, 4);
+
+/** What was sent may have been taken although the broker went away before it said so. */
+const unconfirmed = ({ replyCode }: AmqpError): DialError =>
+  new DialError("reset", `the broker closed the connection before it confirmed the message (AMQP ${replyCode})`);
 
 /** A logged-in connection with its channel. */
 export class AmqpPublisher {
@@ -105,7 +116,8 @@ export class AmqpPublisher {
     const published = this.#send(message, channel);
     return await abortable(published.confirmed.promise, signal, () => {
       this.#hasAbandoned ||= this.#inFlight.delete(published);
-      return reason();
+      // Blocked or not: it was sent, and the broker may take it later.
+      return abortError(signal);
     });
   }
 
@@ -212,7 +224,7 @@ export class AmqpPublisher {
 
   /** Who waits looks again, and finds the failure. */
   #onEnd(error: Error): void {
-    this.#rejectAll(error);
+    this.#rejectAll(isGoingAway(error) ? unconfirmed(error) : error);
     this.#onUnblocked();
     this.#onDrained();
   }

@@ -8,7 +8,7 @@ import type { Dialler, TlsOptions } from "../outbound.ts";
 import { AmqpError, type AmqpLogin, loadAmqp } from "./amqp-connection.ts";
 import { type AmqpMessage, AmqpPublisher, type Confirmation } from "./amqp-publisher.ts";
 
-export { AmqpError, type AmqpLogin } from "./amqp-connection.ts";
+export { AmqpError, type AmqpLogin, goingAwayCodes } from "./amqp-connection.ts";
 export type { AmqpMessage, Confirmation } from "./amqp-publisher.ts";
 
 /** Where the broker is. */

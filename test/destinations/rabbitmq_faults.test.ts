@@ -51,9 +51,9 @@ const giveBack =
 const faults: readonly (readonly [what: string, script: AmqpScript, kind: Outcome["kind"], code: string])[] = [
   ["resets the connection after it took the message", { publish: cut }, "retry", "reset"],
   ["hangs up after it took the message", { publish: hangUp }, "retry", "reset"],
-  ["closes the connection: 320, forced", { publish: closeConnection(320) }, "retry", "unavailable"],
-  ["closes the connection: 506, resource error", { publish: closeConnection(506) }, "retry", "unavailable"],
-  ["closes the connection: 541, internal error", { publish: closeConnection(541) }, "retry", "unavailable"],
+  ["closes the connection: 320, forced", { publish: closeConnection(320) }, "retry", "reset"],
+  ["closes the connection: 506, resource error", { publish: closeConnection(506) }, "retry", "reset"],
+  ["closes the connection: 541, internal error", { publish: closeConnection(541) }, "retry", "reset"],
   ["closes the connection: 403, access refused", { publish: closeConnection(403) }, "retry", "auth_failed"],
   ["closes the connection: 501, frame error", { publish: closeConnection(501) }, "retry", "protocol"],
   ["closes the channel: 404, not found", { publish: closeChannel(404) }, "retry", "not_found"],
@@ -171,12 +171,15 @@ test("one confirmation may be for several messages, and for some but not all", a
   );
 });
 
-test("while the broker blocks publishers nothing more is sent to it, and it is retried: unavailable", async () => {
+test("while the broker blocks publishers nothing more is sent to it; what was sent may still arrive: timeout", async () => {
   const block = (peer: AmqpPeer) => peer.send(0, methods.connectionBlocked, shortString("low on memory"));
   await using server = await startAmqp({ publish: (peer, tag) => (tag === 1 ? block(peer) : peer.ack(tag)) });
   await using destination = await openAt(server);
   const outcomes = [await destination.deliver({}, deadline(100)), await destination.deliver({}, deadline(100))];
-  assert.deepEqual(outcomes.map(told), Array(2).fill(["retry", "unavailable"]));
+  assert.deepEqual(outcomes.map(told), [
+    ["retry", "timeout"],
+    ["retry", "unavailable"],
+  ]);
   assert.equal(server.published.count, 1);
   const waiting = destination.deliver();
   server.peers[0]?.send(0, methods.connectionUnblocked);
