@@ -288,19 +288,3 @@ test("what is for later keeps its time when the destination holds", async () => 
   await worker.claim([await deliveryOf(db, id)]);
   assert.equal((await deliveryOf(db, id)).status, "pending");
 });
-
-test("what a transaction held while its destination was deleted is found and cancelled", async () => {
-  await using db = await testDatabase();
-  const { id } = await addDestination(db);
-  await db.query("select outbox.disable_destination($1)", [id]);
-  await using producer = await db.client();
-  await producer.query("begin");
-  const event = await addEvent(producer);
-  await db.query("select outbox.delete_destination($1)", [id]);
-  await producer.query("commit");
-  assert.equal((await deliveryOf(db, event.id)).status, "held");
-  assert.equal((await db.one("select outbox.hold_strays() as n")).n, 1);
-  assert.equal((await db.one("select outbox.hold_strays() as n")).n, 0);
-  const { status, error_code } = await deliveryOf(db, event.id);
-  assert.deepEqual({ status, error_code }, { status: "cancelled", error_code: "destination_deleted" });
-});

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { testDatabase } from "../support/database.ts";
-import { addDestination } from "../support/factory.ts";
+import { addDestination, addEvent } from "../support/factory.ts";
 import { refusalOf, snapshotSql } from "../support/refusal.ts";
 
 const unknown = "00000000-0000-7000-8000-000000000000";
@@ -135,4 +135,26 @@ test("no secret is ever in the audit log, which cannot be changed", async () => 
   ]) {
     assert.match((await refusalOf(db.query(sql))).message, /audit_log: is append-only/);
   }
+});
+
+test("what a transaction held while its destination was deleted is found and cancelled", async () => {
+  await using db = await testDatabase();
+  const { id } = await addDestination(db);
+  await db.query("select outbox.disable_destination($1)", [id]);
+  await using producer = await db.client();
+  await producer.query("begin");
+  const event = await addEvent(producer);
+  await db.query("select outbox.delete_destination($1)", [id]);
+  await producer.query("commit");
+  assert.equal(
+    (await db.one("select status::text from outbox.deliveries where event_id = $1", [event.id])).status,
+    "held",
+  );
+  assert.equal((await db.one("select outbox.hold_strays() as n")).n, 1);
+  assert.equal((await db.one("select outbox.hold_strays() as n")).n, 0);
+  const { status, error_code } = await db.one(
+    "select status::text, error_code from outbox.deliveries where event_id = $1",
+    [event.id],
+  );
+  assert.deepEqual({ status, error_code }, { status: "cancelled", error_code: "destination_deleted" });
 });
