@@ -96,9 +96,9 @@ const respond = (message: Buffer, zone: DnsZone, questions: string[]): Buffer | 
   const type = message.readUInt16BE(end);
   const question = `${types[type] ?? type} ${name}`;
   questions.push(question);
-  const turn = questions.filter((each) => each === question).length - 1;
+  const turn = (): number => questions.filter((each) => each === question).length - 1;
   const entry = zone[name] ?? "nxdomain";
-  const records = Array.isArray(entry) ? entry[Math.min(turn, entry.length - 1)] : entry;
+  const records = Array.isArray(entry) ? entry[Math.min(turn(), entry.length - 1)] : entry;
   if (records === "silent") return undefined;
   if (typeof records === "string") return encodeReply(message, end, codes[records as keyof typeof codes], []);
   return encodeReply(message, end, codes.ok, recordsFor(name, type, records));
