@@ -1,0 +1,20 @@
+/** The drills: what each mutant is met with. */
+export { aimedInside } from "./drills/aimed_inside.ts";
+export { badAnswers } from "./drills/bad_answers.ts";
+export { circuitOpens } from "./drills/circuit_opens.ts";
+export { claimsUnanswered } from "./drills/claims_unanswered.ts";
+export { databaseAway } from "./drills/database_away.ts";
+export { doubledJobs } from "./drills/doubled_jobs.ts";
+export { farRetries } from "./drills/far_retries.ts";
+export { firstOfLaneFails } from "./drills/first_of_lane_fails.ts";
+export { insertedAgain } from "./drills/inserted_again.ts";
+export { lanesFail } from "./drills/lanes_fail.ts";
+export { marketDay } from "./drills/market_day.ts";
+export { pastRetention } from "./drills/past_retention.ts";
+export { queueUnbound } from "./drills/queue_unbound.ts";
+export { redirected } from "./drills/redirected.ts";
+export { secretsAge } from "./drills/secrets_age.ts";
+export { serverKilled } from "./drills/server_killed.ts";
+export { workerLost } from "./drills/worker_lost.ts";
+export { wrongCertificates } from "./drills/wrong_certificates.ts";
+export { zombie } from "./drills/zombie.ts";
