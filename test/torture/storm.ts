@@ -23,7 +23,7 @@ export interface StormReport {
   readonly faults: Readonly<Record<string, number>>;
   /** Kinds that could not strike here, and why. */
   readonly missing: Readonly<Record<string, string>>;
-  /** From the moment a fault was healed to the arrival of an event that was committed then, milliseconds. */
+  /** From the moment a fault of Postgres or the workers was healed to the arrival of an event that was committed then, milliseconds. */
   readonly recoveriesMs: readonly number[];
   /** From the end of the last fault until everything was delivered. */
   readonly restSeconds: number;
@@ -35,7 +35,8 @@ export interface StormReport {
 const lanes = ["database", "fleet", "edge"] as const;
 const workers = 3;
 const checkEveryMs = 3_000;
-const recoveryLimitMs = 30_000;
+/** A job that was lost is found by the reconciler, in a minute when nothing else happens. */
+const recoveryLimitMs = 90_000;
 const restLimitMs = 90_000;
 /** After this many times its seconds the storm ends, whatever is missing. */
 const patience = 1.6;
@@ -78,6 +79,10 @@ const strike = async (fault: Fault, { stage, log }: StormOptions, probe: Probe, 
     return;
   }
   const healedAt = performance.now();
+  if (fault.lane === "edge") {
+    log(`${fault.name} ${Math.round(healedAt - startedAt)} ms`);
+    return;
+  }
   const recoveryMs = await probe.arrivesAfterMs(recoveryLimitMs).catch((error: unknown) => {
     weather.violations.push({ check: "liveness", what: `after ${fault.name}: ${error}` });
     log(`VIOLATION of liveness after ${fault.name}: ${error}`);
