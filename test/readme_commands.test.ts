@@ -45,6 +45,14 @@ const coverage: readonly { commands: readonly string[]; file: string; words: rea
     file: scripts,
     words: ['\ntest("npm run scenario'],
   },
+  {
+    commands: [
+      "npm run torture",
+      ...["--mutants", "--profile slice", "--only postgres_killed"].map((options) => `npm run torture -- ${options}`),
+    ],
+    file: ".ci/run",
+    words: ["npm run torture -- --profile slice"],
+  },
   { commands: ["npm run test:servers"], file: "test/servers.test.ts", words: ['"npm", ["run", "test:servers"]'] },
   { commands: ["postrider secret <destination id>"], file: "test/cli.test.ts", words: ['runCommand(["secret", id'] },
   { commands: ["docker compose up"], file: "test/readme_names.test.ts", words: ['\ntest("docker-compose.yml runs'] },

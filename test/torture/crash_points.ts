@@ -102,7 +102,6 @@ export const enumerateCrashPoints = async (options: CrashPointsOptions): Promise
   const { points, statements } = plan;
   log(`${points.size} crash points, ${statements.size} statements: ${trials.length} of ${plan.trials.length} crashes`);
 
-  log(`statements: ${[...statements].join("; ")}`);
   const recoveries: { readonly name: string; readonly ms: number }[] = [];
   await inCells(ground, parallel, trials, async (cell, { scenario, crash }) => {
     for (let tries = 1; ; tries += 1) {

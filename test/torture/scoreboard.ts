@@ -43,7 +43,7 @@ export const scoreboardOf = (run: Run) => {
     seconds: Math.round(run.seconds),
     conditions: {
       cores: cpus().length,
-      kernel: release(),
+      kernel: release().split("-", 1)[0],
       node: process.version,
       postgres: run.postgres,
       address_guard: run.isNetworkPrivate ? "on" : "opened for 127.0.0.0/8",

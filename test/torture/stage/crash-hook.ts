@@ -14,8 +14,7 @@ interface Wrap {
 }
 
 const runtime = "__crash";
-/** What the fail points call. */
-export const runtimeUrl = import.meta.resolve("./crash-runtime.ts");
+const runtimeUrl = import.meta.resolve("./crash-runtime.ts");
 
 /** From this line of the log on a worker is in the fleet; what it does by the clock from then on is no delivery. */
 const joinedMessage = "worker joined";
@@ -66,9 +65,8 @@ const insert = (source: string, wraps: readonly Wrap[]): string => {
 /**
  * The source with fail points. Only `await using` has none: the build has none of it.
  * @param path below `dist/`, like `sender.js`
- * @param from where {@link runtimeUrl}, or what was made of it, is imported from
  */
-export const instrument = (path: string, source: string, from: string = runtimeUrl): string => {
+export const instrument = (path: string, source: string): string => {
   if (!source.includes("await")) return source;
   const wraps: Wrap[] = [];
   full(parse(source, { ecmaVersion: "latest", sourceType: "module", locations: true }), (node) => {
@@ -77,5 +75,5 @@ export const instrument = (path: string, source: string, from: string = runtimeU
   });
   const others = wraps.filter(({ open }) => !/\.(before|each)\(/.test(open)).length;
   if (path === engineFile && others !== 2) throw new Error(`${path}: no "${joinedMessage}", or no ${clockFunction}()`);
-  return `import * as ${runtime} from ${JSON.stringify(from)};${insert(source, wraps)}`;
+  return `import * as ${runtime} from ${JSON.stringify(runtimeUrl)};${insert(source, wraps)}`;
 };

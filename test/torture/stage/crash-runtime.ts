@@ -59,7 +59,7 @@ const tell = (news: CrashNews): void => {
   process.send?.(news);
 };
 
-/** As `tampering.ts` names them. This file imports nothing of ours, so that it can be copied into a package. */
+/** As `tampering.ts` names them, which is not imported: a worker has better things to load. */
 const orderOfEnvironment = (): CrashOrder => {
   const { TORTURE_CRASH_AT: hit, TORTURE_POINTS_FILE: pointsFile } = process.env;
   return { ...(hit !== undefined && { hit: Number(hit) }), ...(pointsFile !== undefined && { pointsFile }) };
