@@ -18,7 +18,7 @@ export interface Profile {
 
 /** `slice` is for every build, `ci` for every change that matters (8 minutes), `nightly` for a night (2 hours). */
 export const profiles = {
-  slice: { stormSeconds: 40, events: 5_000, eventsPerSecond: 300, faults: 30, crashPoints: 12, mutants: 3 },
+  slice: { stormSeconds: 30, events: 5_000, eventsPerSecond: 300, faults: 25, crashPoints: 12, mutants: 3 },
   ci: { stormSeconds: 180, events: 50_000, eventsPerSecond: 400, faults: 200, crashPoints: undefined, mutants: 0 },
   nightly: {
     stormSeconds: 5_400,
