@@ -74,14 +74,14 @@ interface Ground {
   readonly template: Template;
 }
 
-const storm = async (ground: Ground, { seed, only }: Choice, profile: Profile) => {
+const storm = async (ground: Ground, { seed, only }: Choice, profile: Profile, onCalm: () => void) => {
   await using stage: Stage = await openStage({ ...ground, name: "storm", seed, withBroker: true });
   const checker = createChecker(stage);
   const chosen =
     only === undefined || only === "storm"
       ? { faults, profile }
       : { faults: faults.filter(({ name }) => name === only), profile: { ...profile, faults: 0, events: 0 } };
-  const report = await playStorm({ stage, checker, ...chosen, log });
+  const report = await playStorm({ stage, checker, ...chosen, log, onCalm });
   return { report, figures: checker.figures() };
 };
 
@@ -121,8 +121,12 @@ const play = async (choice: Choice, folder: string, isNetworkPrivate: boolean): 
   const wantsCrashes = !mutantsOnly && (only === undefined || only === "crash_points");
   const sample = mutantsOnly ? undefined : profile.mutants;
   const wantsMutants = mutantsOnly || (only === undefined && sample !== 0);
-  const stormed = wantsStorm ? await storm(ground, choice, profile) : undefined;
-  const crash = wantsCrashes ? await crashPoints(ground, profile) : undefined;
+  const calm = Promise.withResolvers<void>();
+  if (!wantsStorm) calm.resolve();
+  const [stormed, crash] = await Promise.all([
+    wantsStorm ? storm(ground, choice, profile, calm.resolve) : undefined,
+    wantsCrashes ? calm.promise.then(() => crashPoints(ground, profile)) : undefined,
+  ]);
   const mutantReports = wantsMutants ? await drillMutants(ground, choice, sample) : undefined;
   return {
     profile: profileName,

@@ -15,6 +15,8 @@ export interface StormOptions {
   readonly faults: readonly Fault[];
   readonly profile: Profile;
   readonly log: (line: string) => void;
+  /** Called when nothing strikes any more, and what is left is delivered. */
+  readonly onCalm: () => void;
 }
 
 /** What a storm was. */
@@ -37,7 +39,7 @@ const workers = 3;
 const checkEveryMs = 3_000;
 /** A job that was lost is found by the reconciler, in a minute when nothing else happens. */
 const recoveryLimitMs = 90_000;
-const restLimitMs = 90_000;
+const restLimitMs = 150_000;
 /** After this many times its seconds the storm ends, whatever is missing. */
 const patience = 1.6;
 
@@ -163,6 +165,7 @@ export const playStorm = async (options: StormOptions): Promise<StormReport> => 
     `the storm is over after ${Math.round(seconds())} s: ${struck()} faults, ${stage.producers.acknowledged()} events`,
   );
   await stage.producers.stop();
+  options.onCalm();
   const restSeconds = await rest(stage);
   const violations = [...weather.violations.filter(({ check }) => check === "liveness"), ...(await checker.atRest())];
   await stage.fleet.stop();
