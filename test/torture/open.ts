@@ -98,7 +98,8 @@ export const openStage = async (options: StageOptions): Promise<Stage> => {
   const folder = join(options.folder, name);
   await using opened = new AsyncDisposableStack();
   await mkdir(folder, { recursive: true });
-  await ask(serverUrl, `create database ${name} template ${templateName}`);
+  // Copied by WAL, a sequence that the template has used gives some numbers twice when Postgres crashes soon afterwards.
+  await ask(serverUrl, `create database ${name} template ${templateName} strategy file_copy`);
   const url = urlOf(serverUrl, name);
   await ask(url, "select outbox.confirm_instance()");
   const cluster: Cluster = Object.create(template.cluster, { url: { value: url } });
